@@ -1,0 +1,57 @@
+# The verbs of this repository; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+UV := $(VENV)/bin/uv
+RUN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-ticks check test bench generate format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Scanplane needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/uv
+	@echo "Installing Scanplane into $(VENV) ..."
+	@$(UV) pip install --quiet --python $(RUN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(RUN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/bin/uv
+	@$(UV) pip install --quiet --python $(RUN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(RUN)/python --no-deps -e .
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime ## Play the whole US market of 2014-03-26 through a live pipeline; ends by itself within 3 minutes
+	@$(RUN)/scanplane demo market
+
+demo-ticks: $(VENV)/.runtime ## The same with every trade and quote of four symbols on 2013-10-08
+	@$(RUN)/scanplane demo ticks
+
+check: $(VENV)/.development ## Lint, types, architecture and the tests that need no server; under 2 minutes
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+	@$(RUN)/pytest tests/unit
+
+test: check ## Everything: also RabbitMQ, Redis and kube-apiserver for real, and the journeys
+	@$(RUN)/python tests/servers.py install
+	@$(RUN)/pytest tests/integration tests/e2e
+
+bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios
+	@$(RUN)/python tests/bench
+
+generate: $(VENV)/.development ## Write every generated file again: crds/, docs/features.md, docs/openapi.json
+	@$(RUN)/python -m scanplane.cli.generate
+
+format: $(VENV)/.development ## Format the code
+	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format .
+
+clean: ## Remove the environment and every cache
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""The Kubernetes operator: custom resources in, rolled-out workloads and honest status out."""

@@ -1,0 +1,1 @@
+"""The scanner engine: events and ticks in, boards and signals out. Pure: no I/O and no clock."""

@@ -1,0 +1,1 @@
+"""The feature catalogue: what a scanner may ask about a symbol."""

@@ -1,0 +1,1 @@
+"""Where provider formats end: each provider's protocol in, :mod:`scanplane.marketdata` events out."""

@@ -1,0 +1,242 @@
+"""What a role reads once, at start, and never again: every default decided, every reference resolved.
+
+A configuration is encoded as canonical JSON; its SHA-256 names it. Two configurations of the same hash are the same
+process; another hash is another process (see the restart contract in ``docs/design/restart.md``).
+Secrets stand in it as references only; what they hold is hashed into ``credentials_digest``.
+"""
+
+import enum
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.marketdata.channels import AssetClass, Channel
+from scanplane.marketdata.partitions import Partition
+from scanplane.resources.data_plane import LogLevel
+from scanplane.resources.market import ReferenceSource
+
+__all__ = [
+    "AnalyzerConfiguration",
+    "BoardConfiguration",
+    "GatewayConfiguration",
+    "ListenerConfiguration",
+    "MassiveConnection",
+    "ReferenceConfiguration",
+    "ReplayConnection",
+    "Role",
+    "RoleConfiguration",
+    "Route",
+    "ScannerConfiguration",
+    "SecretKey",
+    "Services",
+    "SessionHours",
+    "SignalConfiguration",
+    "Stream",
+    "configuration_hash",
+    "decode_configuration",
+    "encode_configuration",
+]
+
+
+class Role(enum.StrEnum):
+    """The kinds of workload."""
+
+    LISTENER = "listener"
+    ANALYZER = "analyzer"
+    GATEWAY = "gateway"
+
+
+class SecretKey(Struct, frozen=True):
+    """Where a secret value is found: a Secret's name and a key in it."""
+
+    name: str
+    key: str
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What every role shares. A url of None is the home's own in-memory broker or cache."""
+
+    namespace: str
+    broker_url: SecretKey | None
+    cache_url: SecretKey | None
+    log_level: LogLevel
+    otlp_endpoint: str | None
+    trace_ratio: float
+    export_interval_ns: int
+
+
+class MassiveConnection(Struct, frozen=True, kw_only=True, tag="Massive", tag_field="provider"):
+    """``endpoint`` is complete: ``wss://socket.massive.com/stocks``."""
+
+    endpoint: str
+    rest_endpoint: str
+    api_key: SecretKey
+    asset_class: AssetClass
+
+
+class ReplayConnection(Struct, frozen=True, kw_only=True, tag="Replay", tag_field="provider"):
+    """A recording; ``speed`` 0 is as fast as it goes."""
+
+    path: str
+    speed: float
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """What of a feed goes to one market, and how.
+
+    ``symbols`` is None for all. ``stamps_ticks`` is true for exactly one route of a market: the feed whose
+    event time is the market's clock.
+    """
+
+    market: str
+    partitions: int
+    channels: dict[Channel, tuple[str, ...] | None]
+    stamps_ticks: bool
+    evaluation_interval_ns: int
+    time_to_live_ns: int
+    max_bytes: int
+    publisher_confirms: bool
+    batch_delay_ns: int
+
+
+class ListenerConfiguration(Struct, frozen=True, kw_only=True, tag="listener", tag_field="role"):
+    """One listener: the one connection of one Feed. ``feed`` is the Feed's name and that of its baton."""
+
+    feed: str
+    services: Services
+    connection: MassiveConnection | ReplayConnection
+    routes: tuple[Route, ...]
+    stale_after_ns: int
+    credentials_digest: str
+    sources: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The instance's name, equal for all its configurations."""
+        return f"listener-{self.feed}"
+
+
+class SessionHours(Struct, frozen=True, kw_only=True):
+    """A calendar and the extended hours around its regular session, as HH:MM exchange local time or None."""
+
+    calendar: str
+    premarket: str | None
+    postmarket: str | None
+
+
+class ReferenceConfiguration(Struct, frozen=True, kw_only=True):
+    """Where reference figures come from. Files are paths; ``rest_endpoint`` and ``api_key`` serve source Provider."""
+
+    previous_close: ReferenceSource
+    average_volume: ReferenceSource
+    volume_curve: ReferenceSource
+    free_float: ReferenceSource
+    symbols_file: str | None
+    volume_curve_file: str | None
+    rest_endpoint: str | None
+    api_key: SecretKey | None
+
+
+class BoardConfiguration(Struct, frozen=True, kw_only=True):
+    """A board as a Scanner asks for it."""
+
+    rank_by: str
+    descending: bool
+    limit: int
+    columns: tuple[str, ...]
+
+
+class SignalConfiguration(Struct, frozen=True, kw_only=True):
+    """A signal as a Scanner asks for it; ``when`` is None where ``where`` alone decides."""
+
+    when: str | None
+    cooldown_ns: int
+
+
+class ScannerConfiguration(Struct, frozen=True, kw_only=True):
+    """One question; the expressions are CEL source and are known to compile."""
+
+    name: str
+    where: str | None
+    board: BoardConfiguration | None
+    signal: SignalConfiguration | None
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """One feed that this partition consumes; all of a partition's streams share the partition's queue."""
+
+    feed: str
+    channels: tuple[Channel, ...]
+    stamps_ticks: bool
+
+
+class AnalyzerConfiguration(Struct, frozen=True, kw_only=True, tag="analyzer", tag_field="role"):
+    """One analyzer: one partition of a market, with every scanner of it."""
+
+    market: str
+    partition: Partition
+    services: Services
+    asset_class: AssetClass
+    hours: SessionHours
+    reference: ReferenceConfiguration
+    scanners: tuple[ScannerConfiguration, ...]
+    streams: tuple[Stream, ...]
+    evaluation_interval_ns: int
+    max_symbols: int
+    time_to_live_ns: int
+    max_bytes: int
+    credentials_digest: str
+    sources: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The instance's name, equal for all its configurations."""
+        return f"analyzer-{self.market}-{self.partition.index}"
+
+
+class GatewayConfiguration(Struct, frozen=True, kw_only=True, tag="gateway", tag_field="role"):
+    """The gateway. ``markets`` gives each market's partition count, ``scanners`` each market's scanner names,
+    ``delays`` a label for each market whose data is delayed or not live (``15 min delayed``, ``replay``).
+    """
+
+    services: Services
+    port: int
+    replicas: int
+    tokens_secret: str | None
+    max_clients: int
+    max_client_bytes: int
+    max_updates_per_second: float
+    markets: dict[str, int]
+    scanners: dict[str, tuple[str, ...]]
+    delays: dict[str, str]
+    credentials_digest: str
+    sources: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The instance's name, equal for all its configurations."""
+        return "gateway"
+
+
+RoleConfiguration = ListenerConfiguration | AnalyzerConfiguration | GatewayConfiguration
+
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(RoleConfiguration)
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def encode_configuration(configuration: RoleConfiguration) -> bytes:
+    """Encode as canonical JSON: sorted keys, no white space."""
+    return _ENCODER.encode(configuration)
+
+
+def decode_configuration(document: bytes) -> RoleConfiguration:
+    """Decode what :func:`encode_configuration` wrote. Raises msgspec.DecodeError."""
+    configuration: RoleConfiguration = _DECODER.decode(document)
+    return configuration
+
+
+def configuration_hash(configuration: RoleConfiguration) -> str:
+    """Return the first 10 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(encode_configuration(configuration)).hexdigest()[:10]

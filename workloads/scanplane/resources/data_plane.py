@@ -1,0 +1,136 @@
+"""DataPlane: what everything else in a namespace stands on."""
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from scanplane.resources.common import Duration, LocalReference, Metadata, SecretKeyReference
+
+__all__ = ["Broker", "Cache", "DataPlane", "DataPlaneSpec", "Gateway", "LogLevel", "Telemetry", "UpdatePolicy"]
+
+
+class UpdatePolicy(enum.StrEnum):
+    """When an upgrade of the operator or a new image may restart workloads."""
+
+    IMMEDIATE = "Immediate"
+    MARKET_CLOSED = "MarketClosed"
+
+
+class LogLevel(enum.StrEnum):
+    """How much the workloads say."""
+
+    DEBUG = "Debug"
+    INFO = "Info"
+    WARNING = "Warning"
+    ERROR = "Error"
+
+
+class Broker(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The RabbitMQ broker."""
+
+    url_secret_ref: Annotated[
+        SecretKeyReference,
+        Meta(description="The Secret key that holds the AMQP URL, such as amqp://user:password@host/."),
+    ]
+
+
+class Cache(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The Redis cache."""
+
+    url_secret_ref: Annotated[
+        SecretKeyReference,
+        Meta(description="The Secret key that holds the Redis URL, such as redis://:password@host/0."),
+    ]
+
+
+class Gateway(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The gateway that people and programs read from."""
+
+    replicas: Annotated[int, Meta(description="How many gateways. 1 if left out.", ge=0, le=64)] | None = None
+    port: Annotated[int, Meta(description="TCP port. 8080 if left out; 0 takes a free one.", ge=0, le=65535)] | None = (
+        None
+    )
+    tokens_secret_ref: (
+        Annotated[
+            LocalReference,
+            Meta(
+                description="A Secret whose keys name clients and whose values are their bearer tokens. "
+                "Without it everyone who reaches the port may read."
+            ),
+        ]
+        | None
+    ) = None
+    max_clients: (
+        Annotated[int, Meta(description="How many stream clients at once. 1000 if left out.", ge=1, le=100_000)] | None
+    ) = None
+    max_client_bytes: (
+        Annotated[
+            int,
+            Meta(
+                description="How many bytes may wait for one client before it is disconnected. 4194304 (4 MiB) if left out.",
+                ge=65_536,
+            ),
+        ]
+        | None
+    ) = None
+    max_updates_per_second: (
+        Annotated[
+            float,
+            Meta(
+                description="Updates of one topic for one client, a second; later ones replace earlier. 10 if left out.",
+                gt=0,
+                le=1000,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What the workloads tell of themselves."""
+
+    log_level: Annotated[LogLevel, Meta(description="How much is logged. Info if left out.")] | None = None
+    otlp_endpoint: (
+        Annotated[
+            str,
+            Meta(
+                description="OTLP over HTTP endpoint for metrics and traces, such as http://collector:4318. "
+                "Nothing is exported if left out.",
+                pattern=r"^https?://[^\s]+$",
+                max_length=512,
+            ),
+        ]
+        | None
+    ) = None
+    trace_ratio: (
+        Annotated[float, Meta(description="Share of batches that are traced, 0 to 1. 0.01 if left out.", ge=0, le=1)]
+        | None
+    ) = None
+    export_interval: (
+        Annotated[Duration, Meta(description="Time between two exports of metrics. 10s if left out.")] | None
+    ) = None
+
+
+class DataPlaneSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Broker, cache, gateway and telemetry."""
+
+    broker: (
+        Annotated[Broker, Meta(description="The broker. `scanplane up` uses one in its own memory if left out.")] | None
+    ) = None
+    cache: (
+        Annotated[Cache, Meta(description="The cache. `scanplane up` uses one in its own memory if left out.")] | None
+    ) = None
+    gateway: Annotated[Gateway, Meta(description="The gateway.")] | None = None
+    telemetry: Annotated[Telemetry, Meta(description="Logs, metrics and traces.")] | None = None
+    update_policy: (
+        Annotated[UpdatePolicy, Meta(description="When an upgrade may restart workloads. Immediate if left out.")]
+        | None
+    ) = None
+
+
+class DataPlane(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What everything else in the namespace stands on; the one named ``default`` is used."""
+
+    metadata: Metadata
+    spec: DataPlaneSpec

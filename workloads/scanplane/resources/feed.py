@@ -1,0 +1,150 @@
+"""Feed: a provider of market data and the account that is used there."""
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from scanplane.resources.common import Duration, Metadata, SecretKeyReference, rule
+
+__all__ = ["Feed", "FeedSpec", "MassiveFeed", "MassiveFeedName", "Provider", "ReplayFeed"]
+
+
+class Provider(enum.StrEnum):
+    """Who sends the data."""
+
+    MASSIVE = "Massive"
+    REPLAY = "Replay"
+
+
+class MassiveFeedName(enum.StrEnum):
+    """Massive's own feeds; the name decides the host that is connected to."""
+
+    DELAYED = "Delayed"
+    REAL_TIME = "RealTime"
+    NASDAQ = "Nasdaq"
+    POLY = "Poly"
+    POLY_PLUS = "PolyPlus"
+    STARTER = "Starter"
+    LAUNCHPAD = "Launchpad"
+    BUSINESS = "Business"
+    EDGX_BUSINESS = "EdgxBusiness"
+    IEX_BUSINESS = "IexBusiness"
+    DELAYED_BUSINESS = "DelayedBusiness"
+    DELAYED_EDGX_BUSINESS = "DelayedEdgxBusiness"
+    DELAYED_NASDAQ_LAST_SALE_BUSINESS = "DelayedNasdaqLastSaleBusiness"
+    DELAYED_NASDAQ_BASIC_BUSINESS = "DelayedNasdaqBasicBusiness"
+    DELAYED_FULL_MARKET_BUSINESS = "DelayedFullMarketBusiness"
+    FULL_MARKET_BUSINESS = "FullMarketBusiness"
+    NASDAQ_LAST_SALE_BUSINESS = "NasdaqLastSaleBusiness"
+    NASDAQ_BASIC_BUSINESS = "NasdaqBasicBusiness"
+
+
+class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A connection to Massive (formerly Polygon): one of its feeds, or an endpoint that speaks its protocol."""
+
+    api_key_secret_ref: Annotated[SecretKeyReference, Meta(description="The Secret key that holds the API key.")]
+    feed: Annotated[MassiveFeedName, Meta(description="Which of Massive's feeds to use.")] | None = None
+    endpoint: (
+        Annotated[
+            str,
+            Meta(
+                description="WebSocket URL of a server that speaks Massive's protocol, up to but without the market's "
+                "name, such as ws://simulator:8765. Instead of feed.",
+                pattern=r"^wss?://[^\s/]+(/[^\s]*)?$",
+                max_length=512,
+            ),
+        ]
+        | None
+    ) = None
+    rest_endpoint: (
+        Annotated[
+            str,
+            Meta(
+                description="HTTP URL of the provider's REST service, for bulk reference data; "
+                "Massive's own when left out.",
+                pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+                max_length=512,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class ReplayFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A recording, played as if it were live."""
+
+    path: Annotated[
+        str,
+        Meta(description="Path of the recording, as the listener sees it.", min_length=1, max_length=1024),
+    ]
+    speed: (
+        Annotated[
+            float,
+            Meta(description="Times real time; 0 plays as fast as the pipeline takes it. 1 when left out.", ge=0),
+        ]
+        | None
+    ) = None
+
+
+class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Which provider, and how it is reached."""
+
+    provider: Annotated[Provider, Meta(description="Who sends the data; decides which of the other fields is used.")]
+    massive: (
+        Annotated[
+            MassiveFeed,
+            Meta(
+                description="Settings of provider Massive.",
+                extra_json_schema={
+                    "x-kubernetes-validations": [
+                        rule("has(self.feed) != has(self.endpoint)", "set exactly one of feed and endpoint"),
+                    ]
+                },
+            ),
+        ]
+        | None
+    ) = None
+    replay: Annotated[ReplayFeed, Meta(description="Settings of provider Replay.")] | None = None
+    max_connections: (
+        Annotated[
+            int,
+            Meta(
+                description="How many connections the account allows at once for one asset class. "
+                "1 when left out; Scanplane never opens more than one for a Feed.",
+                ge=1,
+                le=100,
+            ),
+        ]
+        | None
+    ) = None
+    stale_after: (
+        Annotated[
+            Duration,
+            Meta(description="How long an open market may be silent before the data is called stale. 15s if left out."),
+        ]
+        | None
+    ) = None
+
+
+class Feed(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A provider of market data. It becomes one listener, which holds the one connection."""
+
+    metadata: Metadata
+    spec: Annotated[
+        FeedSpec,
+        Meta(
+            extra_json_schema={
+                "x-kubernetes-validations": [
+                    rule(
+                        "self.provider != 'Massive' || (has(self.massive) && !has(self.replay))",
+                        "provider Massive needs spec.massive and no other provider's settings",
+                    ),
+                    rule(
+                        "self.provider != 'Replay' || (has(self.replay) && !has(self.massive))",
+                        "provider Replay needs spec.replay and no other provider's settings",
+                    ),
+                ]
+            }
+        ),
+    ]
