@@ -138,17 +138,16 @@ def delay_of(feed: str | None) -> int:
 
 
 def unsupported_channels(
-    asset_class: AssetClass, channels: Iterable[Channel], feed: str | None = None
+    asset_class: AssetClass, channels: Iterable[Channel], *, delayed: bool = False
 ) -> dict[Channel, str]:
     """Return those of *channels* that the provider does not have, each with one line that says why and what there is.
 
-    *feed* is the feed's name, None for an endpoint of one's own.
+    *delayed* is whether the feed is one of the delayed ones, which carry fewer channels and asset classes.
     """
     offered = TOPIC_PREFIXES[asset_class]
-    delayed = delay_of(feed) > 0
     if delayed:
         offered = {} if asset_class in _NEVER_DELAYED else {c: p for c, p in offered.items() if c in _DELAYED_CHANNELS}
-    where = f"feed {feed}" if delayed else "Massive"
+    where = "the delayed feed" if delayed else "Massive"
     instead = f"use {', '.join(sorted(offered))}" if offered else "use feed RealTime"
     return {
         channel: f"{where} has no {channel} for asset class {asset_class}; {instead}"
