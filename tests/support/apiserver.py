@@ -1,0 +1,172 @@
+"""A real kube-apiserver with its etcd, on loopback, for as long as a ``with`` block lasts.
+
+No kubelet, no controllers: what is tested is how Kubernetes stores, validates and serves our resources.
+Both processes are started with data in a temporary folder and are stopped by their process id.
+"""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from support.kubernetes_build import kubernetes_binary, say
+
+READY_WITHIN_SECONDS = 60.0
+STOPPED_WITHIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """Where the server is and how one gets in, as a member of system:masters."""
+
+    url: str
+    token: str
+    certificate: Path
+    kubeconfig: Path
+
+    def client(self) -> httpx.Client:
+        """Return a client whose paths are relative to the server; close it."""
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            verify=False,  # noqa: S501 - the certificate was made a second ago, by the server itself
+            timeout=30,
+        )
+
+    def kubectl(self, *arguments: str, document: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against the server; *document* is its standard input."""
+        return subprocess.run(
+            ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
+            input=document,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@contextmanager
+def running_apiserver(report: Callable[[str], None] = say) -> Iterator[ApiServer]:
+    """Start etcd and kube-apiserver, yield where they are, stop both.
+
+    Raises RuntimeError with the end of the log of the process that did not become ready.
+    """
+    binary = kubernetes_binary("kube-apiserver", report)
+    etcd = shutil.which("etcd")
+    if not etcd:
+        raise RuntimeError("no `etcd` is on PATH: install Debian's etcd-server")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanplane-apiserver-")))
+        etcd_url = stack.enter_context(_running_etcd(etcd, folder))
+        yield stack.enter_context(_running_kube_apiserver(binary, etcd_url, folder))
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running_etcd(etcd: str, folder: Path) -> Iterator[str]:
+    client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    command = [etcd, "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"]
+    command += ["--listen-client-urls", client, "--advertise-client-urls", client]
+    command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+    command += ["--initial-cluster", f"default={peer}"]
+    with _running("etcd", command, folder) as process, httpx.Client() as http:
+        _wait_ready(process, "etcd", folder, lambda: http.get(f"{client}/health").is_success)
+        yield client
+
+
+@contextmanager
+def _running_kube_apiserver(binary: Path, etcd_url: str, folder: Path) -> Iterator[ApiServer]:
+    certificates = folder / "certificates"
+    key = folder / "service-account.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    token = secrets.token_urlsafe(24)
+    tokens = folder / "tokens.csv"
+    tokens.write_text(f'{token},test-admin,test-admin,"system:masters"\n')
+    tokens.chmod(0o600)
+    port = free_port()
+    command = [str(binary), "--etcd-servers", etcd_url, "--bind-address", "127.0.0.1", "--secure-port", str(port)]
+    command += ["--advertise-address", "127.0.0.1", "--endpoint-reconciler-type", "none"]
+    command += ["--cert-dir", str(certificates), "--token-auth-file", str(tokens), "--authorization-mode", "RBAC"]
+    command += [
+        "--service-account-issuer",
+        "https://kubernetes.default.svc",
+        "--service-cluster-ip-range",
+        "10.96.0.0/24",
+    ]
+    command += ["--service-account-key-file", str(key), "--service-account-signing-key-file", str(key)]
+    command += ["--disable-admission-plugins", "ServiceAccount"]  # nobody makes the default accounts here
+    server = ApiServer(
+        url=f"https://127.0.0.1:{port}",
+        token=token,
+        certificate=certificates / "apiserver.crt",
+        kubeconfig=folder / "kubeconfig",
+    )
+    _write_kubeconfig(server)
+    with _running("kube-apiserver", command, folder) as process, server.client() as http:
+        _wait_ready(process, "kube-apiserver", folder, lambda: http.get("/readyz").is_success)
+        yield server
+
+
+def _write_kubeconfig(server: ApiServer) -> None:
+    server.kubeconfig.touch(mode=0o600)
+    server.kubeconfig.write_text(
+        f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: test
+  cluster: {{server: "{server.url}", certificate-authority: "{server.certificate}"}}
+users:
+- name: test-admin
+  user: {{token: "{server.token}"}}
+contexts:
+- name: test
+  context: {{cluster: test, user: test-admin}}
+current-context: test
+"""
+    )
+
+
+@contextmanager
+def _running(name: str, command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run *command* with its output in a log file; stop it by its process id."""
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOPPED_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], name: str, folder: Path, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if ready():
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.05)  # neither etcd nor kube-apiserver tells when it is ready: one has to ask
+    tail = (folder / f"{name}.log").read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"{name} did not become ready within {READY_WITHIN_SECONDS:.0f} s:\n{tail}")
