@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scanplane.resources.common import Duration, LocalReference, Metadata, SecretKeyReference
+from scanplane.resources.common import Duration, LocalReference, Metadata, SecretKeyReference, duration_between, wording
 
 __all__ = ["Broker", "Cache", "DataPlane", "DataPlaneSpec", "Gateway", "LogLevel", "Telemetry", "UpdatePolicy"]
 
@@ -99,6 +99,7 @@ class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
                 "Nothing is exported if left out.",
                 pattern=r"^https?://[^\s]+$",
                 max_length=512,
+                extra=wording("an HTTP URL", "write http:// or https:// and a host, such as http://collector:4318"),
             ),
         ]
         | None
@@ -108,7 +109,14 @@ class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         | None
     ) = None
     export_interval: (
-        Annotated[Duration, Meta(description="Time between two exports of metrics. 10s if left out.")] | None
+        Annotated[
+            Duration,
+            Meta(
+                description="Time between two exports of metrics, 100ms to 1h. 10s if left out.",
+                extra={"rules": (duration_between("100ms", "1h"),)},
+            ),
+        ]
+        | None
     ) = None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scanplane.resources.common import Duration, Metadata, SecretKeyReference, rule
+from scanplane.resources.common import Duration, Metadata, SecretKeyReference, duration_between, rule, wording
 
 __all__ = ["Feed", "FeedSpec", "MassiveFeed", "MassiveFeedName", "Provider", "ReplayFeed"]
 
@@ -52,6 +52,7 @@ class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
                 description="WebSocket URL of a server that speaks Massive's protocol, up to but without the market's "
                 "name, such as ws://simulator:8765. Instead of feed.",
                 pattern=r"^wss?://[^\s/]+(/[^\s]*)?$",
+                extra=wording("a WebSocket URL", "write ws:// or wss:// and a host, such as wss://socket.massive.com"),
                 max_length=512,
             ),
         ]
@@ -64,6 +65,7 @@ class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
                 description="HTTP URL of the provider's REST service, for bulk reference data; "
                 "Massive's own when left out.",
                 pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+                extra=wording("an HTTP URL", "write http:// or https:// and a host, such as https://api.massive.com"),
                 max_length=512,
             ),
         ]
@@ -96,10 +98,14 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
             MassiveFeed,
             Meta(
                 description="Settings of provider Massive.",
-                extra_json_schema={
-                    "x-kubernetes-validations": [
-                        rule("has(self.feed) != has(self.endpoint)", "set exactly one of feed and endpoint"),
-                    ]
+                extra={
+                    "rules": (
+                        rule(
+                            "has(self.feed) != has(self.endpoint)",
+                            "set exactly one of feed and endpoint",
+                            lambda massive: ("feed" in massive) != ("endpoint" in massive),
+                        ),
+                    )
                 },
             ),
         ]
@@ -118,10 +124,25 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         ]
         | None
     ) = None
+    label: (
+        Annotated[
+            str,
+            Meta(
+                description="What people are told about this data beside every figure made of it, such as synthetic or "
+                "15 min delayed. Decided by the feed if left out; empty for real time.",
+                max_length=80,
+            ),
+        ]
+        | None
+    ) = None
     stale_after: (
         Annotated[
             Duration,
-            Meta(description="How long an open market may be silent before the data is called stale. 15s if left out."),
+            Meta(
+                description="How long an open market may be silent before its data is called stale, 100ms to 24h. "
+                "15s if left out.",
+                extra={"rules": (duration_between("100ms", "24h"),)},
+            ),
         ]
         | None
     ) = None
@@ -134,17 +155,21 @@ class Feed(Struct, frozen=True, kw_only=True, rename="camel"):
     spec: Annotated[
         FeedSpec,
         Meta(
-            extra_json_schema={
-                "x-kubernetes-validations": [
+            extra={
+                "rules": (
                     rule(
                         "self.provider != 'Massive' || (has(self.massive) && !has(self.replay))",
                         "provider Massive needs spec.massive and no other provider's settings",
+                        lambda spec: spec["provider"] != "Massive" or ("massive" in spec and "replay" not in spec),
+                        at="provider",
                     ),
                     rule(
                         "self.provider != 'Replay' || (has(self.replay) && !has(self.massive))",
                         "provider Replay needs spec.replay and no other provider's settings",
+                        lambda spec: spec["provider"] != "Replay" or ("replay" in spec and "massive" not in spec),
+                        at="provider",
                     ),
-                ]
+                )
             }
         ),
     ]

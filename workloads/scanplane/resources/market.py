@@ -6,16 +6,17 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scanplane.marketdata.channels import AssetClass
-from scanplane.resources.common import Duration, Metadata, rule
+from scanplane.resources.common import Duration, Metadata, duration_between, rule, wording
 
 __all__ = ["Analyzer", "Market", "MarketSpec", "Reference", "ReferenceFile", "ReferenceSource", "Sessions"]
 
 LocalTime = Annotated[
     str,
     Meta(
-        description="A time of day as HH:MM, exchange local time. Quote it: YAML reads a bare 04:00 as a number.",
+        description="A time of day as HH:MM, exchange local time. Quote it: some YAML readers take 20:00 for a number.",
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
-        examples=["04:00", "20:00"],
+        max_length=5,
+        extra=wording("a time of day", 'write hours and minutes in quotes, such as "04:00"'),
     ),
 ]
 
@@ -88,10 +89,19 @@ class Analyzer(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         | None
     ) = None
     standby: (
-        Annotated[bool, Meta(description="Whether each partition has a standby that takes over at once.")] | None
+        Annotated[
+            bool, Meta(description="Whether each partition has a standby that takes over at once. false if left out.")
+        ]
+        | None
     ) = None
     evaluation_interval: (
-        Annotated[Duration, Meta(description="Event time between two evaluations of the scanners. 250ms if left out.")]
+        Annotated[
+            Duration,
+            Meta(
+                description="Event time between two evaluations of the scanners, 10ms to 1h. 250ms if left out.",
+                extra={"rules": (duration_between("10ms", "1h"),)},
+            ),
+        ]
         | None
     ) = None
     max_symbols: (
@@ -106,6 +116,9 @@ class Analyzer(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         ]
         | None
     ) = None
+
+
+_SYMBOL_FIGURES = ("previousClose", "averageVolume", "freeFloat")
 
 
 class MarketSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -124,7 +137,29 @@ class MarketSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
         ]
         | None
     ) = None
-    sessions: Annotated[Sessions, Meta(description="Extended hours. None if left out.")] | None = None
+    sessions: (
+        Annotated[
+            Sessions,
+            Meta(
+                description="Extended hours. None if left out.",
+                extra={
+                    "rules": (
+                        rule(
+                            "!has(self.premarket) || !has(self.postmarket) || self.premarket < self.postmarket",
+                            "premarket must begin before postmarket ends",
+                            lambda sessions: (
+                                "premarket" not in sessions
+                                or "postmarket" not in sessions
+                                or sessions["premarket"] < sessions["postmarket"]
+                            ),
+                            at="postmarket",
+                        ),
+                    )
+                },
+            ),
+        ]
+        | None
+    ) = None
     reference: Annotated[Reference, Meta(description="Reference data and its sources.")] | None = None
     analyzer: Annotated[Analyzer, Meta(description="Partitions and sizing of the analyzers.")] | None = None
 
@@ -136,21 +171,31 @@ class Market(Struct, frozen=True, kw_only=True, rename="camel"):
     spec: Annotated[
         MarketSpec,
         Meta(
-            extra_json_schema={
-                "x-kubernetes-validations": [
+            extra={
+                "rules": (
                     rule(
                         "!has(self.reference) || [has(self.reference.previousClose) && self.reference.previousClose == 'File', "
                         "has(self.reference.averageVolume) && self.reference.averageVolume == 'File', "
                         "has(self.reference.freeFloat) && self.reference.freeFloat == 'File'].all(f, !f) "
                         "|| (has(self.reference.file) && has(self.reference.file.symbols))",
                         "source File needs spec.reference.file.symbols",
+                        lambda spec: (
+                            not any(spec.get("reference", {}).get(figure) == "File" for figure in _SYMBOL_FIGURES)
+                            or "symbols" in spec["reference"].get("file", {})
+                        ),
+                        at="reference",
                     ),
                     rule(
                         "!has(self.reference) || !has(self.reference.volumeCurve) || self.reference.volumeCurve != 'File' "
                         "|| (has(self.reference.file) && has(self.reference.file.volumeCurve))",
                         "volumeCurve: File needs spec.reference.file.volumeCurve",
+                        lambda spec: (
+                            spec.get("reference", {}).get("volumeCurve") != "File"
+                            or "volumeCurve" in spec["reference"].get("file", {})
+                        ),
+                        at="reference.volumeCurve",
                     ),
-                ]
+                )
             }
         ),
     ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scanplane.resources.common import Duration, LocalReference, Metadata, rule
+from scanplane.resources.common import Duration, LocalReference, Metadata, rule, wording
 
 __all__ = ["Board", "Order", "Scanner", "ScannerSpec", "SignalSpec"]
 
@@ -15,6 +15,17 @@ Expression = Annotated[
         description="A CEL expression over the feature catalogue.",
         min_length=1,
         max_length=4096,
+    ),
+]
+
+
+FeatureName = Annotated[
+    str,
+    Meta(
+        description="Name of a feature of the catalogue.",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=64,
+        extra=wording("the name of a feature", "use the catalogue's names, such as gap_percent"),
     ),
 ]
 
@@ -34,7 +45,7 @@ class Board(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fi
     limit: Annotated[int, Meta(description="How many rows at most. 50 if left out.", ge=1, le=500)] | None = None
     columns: (
         Annotated[
-            list[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]],
+            list[FeatureName],
             Meta(
                 description="Features to show, in this order. What the ranking uses if left out.",
                 max_length=32,
@@ -86,14 +97,20 @@ class Scanner(Struct, frozen=True, kw_only=True, rename="camel"):
     spec: Annotated[
         ScannerSpec,
         Meta(
-            extra_json_schema={
-                "x-kubernetes-validations": [
-                    rule("has(self.board) || has(self.signal)", "a Scanner needs spec.board, spec.signal or both"),
+            extra={
+                "rules": (
+                    rule(
+                        "has(self.board) || has(self.signal)",
+                        "a Scanner needs spec.board, spec.signal or both",
+                        lambda spec: "board" in spec or "signal" in spec,
+                    ),
                     rule(
                         "!has(self.signal) || has(self.where) || has(self.signal.when)",
                         "spec.signal needs spec.where or spec.signal.when",
+                        lambda spec: "signal" not in spec or "where" in spec or "when" in spec["signal"],
+                        at="signal",
                     ),
-                ]
+                )
             }
         ),
     ]

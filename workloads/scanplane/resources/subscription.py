@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scanplane.marketdata.channels import Channel
-from scanplane.resources.common import Duration, LocalReference, Metadata, rule
+from scanplane.resources.common import Duration, LocalReference, Metadata, duration_between, rule, wording
 
 __all__ = ["Delivery", "Subscription", "SubscriptionSpec"]
 
@@ -16,6 +16,7 @@ Symbol = Annotated[
         pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9.:/_-]*)$",
         min_length=1,
         max_length=64,
+        extra=wording("a symbol", 'write a ticker such as AAPL, or "*" for all'),
     ),
 ]
 
@@ -27,7 +28,9 @@ class Delivery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         Annotated[
             Duration,
             Meta(
-                description="How long the broker keeps an undelivered batch; then it is dropped and counted. 30s if left out."
+                description="How long the broker keeps an undelivered batch, 10ms to 24h; then it is dropped and counted. "
+                "30s if left out.",
+                extra={"rules": (duration_between("10ms", "24h"),)},
             ),
         ]
         | None
@@ -47,7 +50,14 @@ class Delivery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         | None
     ) = None
     batch_delay: (
-        Annotated[Duration, Meta(description="How long events wait to share a batch. 5ms if left out.")] | None
+        Annotated[
+            Duration,
+            Meta(
+                description="How long events wait to share a batch, 0ms to 10s. 5ms if left out.",
+                extra={"rules": (duration_between("0ms", "10s"),)},
+            ),
+        ]
+        | None
     ) = None
 
 
@@ -71,11 +81,15 @@ class SubscriptionSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid
             description='Which symbols to take; ["*"] takes all.',
             min_length=1,
             max_length=5000,
-            extra_json_schema={
-                "x-kubernetes-list-type": "set",
-                "x-kubernetes-validations": [
-                    rule("!('*' in self) || size(self) == 1", '"*" already means every symbol: leave the others out'),
-                ],
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+            extra={
+                "rules": (
+                    rule(
+                        "!('*' in self) || size(self) == 1",
+                        '"*" already means every symbol: leave the others out',
+                        lambda symbols: "*" not in symbols or len(symbols) == 1,
+                    ),
+                )
             },
         ),
     ]
