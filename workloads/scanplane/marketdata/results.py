@@ -25,7 +25,8 @@ class BoardPart(Struct, frozen=True, rename="camel"):
 
     ``matches`` counts all symbols of the partition that the scanner's ``where`` accepts, shown or not.
     ``received_ns`` is when the newest event behind it was received, ``evaluated_ns`` the host's clock at evaluation;
-    both are left out (0) of what is compared between runs.
+    both are left out (0) of what is compared between runs. ``data_label`` tells people what data it is, such as
+    ``15 min delayed``; empty for real time.
     """
 
     market: str
@@ -39,6 +40,7 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     rows: tuple[BoardRow, ...]
     received_ns: int = 0
     evaluated_ns: int = 0
+    data_label: str = ""
 
 
 class Signal(Struct, frozen=True, rename="camel"):
@@ -55,6 +57,7 @@ class Signal(Struct, frozen=True, rename="camel"):
     explanation: str = ""
     received_ns: int = 0
     evaluated_ns: int = 0
+    data_label: str = ""
 
 
 class QuoteRow(Struct, frozen=True, rename="camel"):

@@ -187,6 +187,7 @@ class AnalyzerConfiguration(Struct, frozen=True, kw_only=True, tag="analyzer", t
     max_symbols: int
     time_to_live_ns: int
     max_bytes: int
+    data_label: str
     credentials_digest: str
     sources: dict[str, str]
 

@@ -1,0 +1,161 @@
+"""Where ticks stand among events."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from scanplane.listener.clock import REWIND_AFTER, ClockState, EventClock, Step
+from scanplane.marketdata.batches import Tick
+from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.events import Event, Trade
+
+SECOND = 10**9
+INTERVAL = SECOND // 4
+START = 1_381_219_200 * SECOND
+HOST = START + 10 * 365 * 24 * 3600 * SECOND
+
+
+def trade(at_ns: int, symbol: str = "BAC") -> Trade:
+    return Trade(symbol, at_ns, 14.0, 100)
+
+
+def flat(steps: list[Step]) -> list[Tick | Event]:
+    flattened: list[Tick | Event] = []
+    for step in steps:
+        flattened.extend([step] if isinstance(step, Tick) else step[1])
+    return flattened
+
+
+def placed(clock: EventClock, times: list[int]) -> list[Tick | Event]:
+    return flat(clock.place(Channel.TRADES, [trade(at) for at in times]))
+
+
+def tick_times(steps: list[Tick | Event]) -> list[int]:
+    return [step.tick_ns for step in steps if isinstance(step, Tick)]
+
+
+def test_the_first_event_is_preceded_by_the_tick_of_its_interval() -> None:
+    assert placed(EventClock(INTERVAL), [START + 7]) == [Tick(START), trade(START + 7)]
+
+
+def test_events_of_one_interval_stay_together() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    assert placed(clock, [START + 1, START + INTERVAL - 1]) == [trade(START + 1), trade(START + INTERVAL - 1)]
+
+
+def test_an_event_on_the_boundary_comes_after_the_tick() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    assert placed(clock, [START + INTERVAL]) == [Tick(START + INTERVAL), trade(START + INTERVAL)]
+
+
+def test_after_a_pause_the_open_interval_is_closed_and_the_newest_boundary_is_ticked() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START + 1])
+    later = START + 10 * SECOND + 3
+    assert placed(clock, [later]) == [Tick(START + INTERVAL), Tick(START + 10 * SECOND), trade(later)]
+
+
+def test_silence_closes_the_open_interval_and_changes_no_later_tick() -> None:
+    silent, steady = EventClock(INTERVAL), EventClock(INTERVAL)
+    for clock in (silent, steady):
+        placed(clock, [START + 1])
+    assert flat(silent.silence(HOST)) == [Tick(START + INTERVAL)]
+    assert flat(silent.silence(HOST)) == []
+    after_silence = placed(silent, [START + 5 * SECOND])
+    assert [Tick(START + INTERVAL), *after_silence] == placed(steady, [START + 5 * SECOND])
+
+
+def test_one_event_far_ahead_is_refused_when_the_next_disagrees() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    assert placed(clock, [START + 3600 * SECOND, START + 1]) == [trade(START + 1)]
+    assert clock.counts.refused_jumps == 1
+    assert clock.newest_ns == START + 1
+
+
+def test_a_jump_that_the_next_event_confirms_is_believed() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    first, second = START + 8 * 3600 * SECOND, START + 8 * 3600 * SECOND + 1
+    assert placed(clock, [first]) == []
+    assert placed(clock, [second]) == [Tick(START + INTERVAL), Tick(first), trade(first), trade(second)]
+
+
+def test_a_lone_event_ahead_is_let_in_by_silence_unless_it_is_from_the_future() -> None:
+    believed, refused = EventClock(INTERVAL), EventClock(INTERVAL)
+    for clock in (believed, refused):
+        placed(clock, [START])
+        placed(clock, [START + 3600 * SECOND])
+    assert trade(START + 3600 * SECOND) in flat(believed.silence(HOST))
+    assert flat(refused.silence(START + 1)) == [Tick(START + INTERVAL)]
+    assert refused.counts.refused_jumps == 1
+
+
+def test_a_late_event_is_passed_on_without_moving_the_clock() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START + 10 * SECOND])
+    assert placed(clock, [START]) == [trade(START)]
+    assert clock.newest_ns == START + 10 * SECOND
+
+
+def test_a_few_very_late_events_are_passed_on_by_the_next_timely_one() -> None:
+    clock = EventClock(INTERVAL)
+    now = START + 5 * 3600 * SECOND
+    placed(clock, [now])
+    assert placed(clock, [START, START + 1]) == []
+    assert placed(clock, [now + 1]) == [trade(START), trade(START + 1), trade(now + 1)]
+    assert clock.counts.late_events == 2
+
+
+def test_a_recording_that_begins_again_rewinds_the_clock_and_loses_nothing() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START + 5 * 3600 * SECOND])
+    steps = placed(clock, [START + index for index in range(REWIND_AFTER)])
+    assert steps[0] == Tick(START, rewound=True)
+    assert [step for step in steps if isinstance(step, Trade)] == [trade(START + index) for index in range(REWIND_AFTER)]
+    assert clock.counts.rewinds == 1
+
+
+def test_a_live_market_that_is_silent_is_ticked_by_the_host_clock() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    assert flat(clock.host_tick(START + 1)) == []
+    assert flat(clock.host_tick(START + SECOND + 5)) == [Tick(START + SECOND)]
+
+
+def test_the_next_holder_goes_on_where_the_last_one_stopped() -> None:
+    whole, first = EventClock(INTERVAL), EventClock(INTERVAL)
+    times = [START, START + 100, START + INTERVAL + 7, START + 3 * INTERVAL]
+    expected = placed(whole, times)
+    begun = placed(first, times[:2])
+    second = EventClock(INTERVAL, ClockState(**{name: getattr(first.state, name) for name in ClockState.__struct_fields__}))
+    assert begun + placed(second, times[2:]) == expected
+
+
+steps_of_time = st.lists(st.integers(0, 40 * SECOND), min_size=1, max_size=60)
+
+
+@given(steps_of_time, st.data())
+def test_ticks_follow_from_the_events_alone_however_they_are_cut_into_frames(steps: list[int], data: st.DataObject) -> None:
+    times: list[int] = []
+    now = START
+    for step in steps:
+        now += step
+        times.append(now)
+    whole = placed(EventClock(INTERVAL), times)
+    cut_at = sorted(data.draw(st.lists(st.integers(0, len(times)), max_size=8)))
+    clock = EventClock(INTERVAL)
+    pieces: list[Tick | Event] = []
+    for start, end in zip([0, *cut_at], [*cut_at, len(times)], strict=True):
+        if start < end:
+            pieces.extend(placed(clock, times[start:end]))
+    assert pieces == whole
+    assert [step for step in whole if isinstance(step, Trade)] == [trade(at) for at in times]
+    ticks = tick_times(whole)
+    assert ticks == sorted(set(ticks))
+    newest_tick = 0
+    for step in whole:
+        if isinstance(step, Tick):
+            newest_tick = step.tick_ns
+        else:
+            assert newest_tick <= step.exchange_ns < newest_tick + INTERVAL

@@ -1,0 +1,105 @@
+"""From decoded events to numbered batches."""
+
+from collections import defaultdict
+
+import msgspec
+import pytest
+from scanplane.listener.routing import MAX_BATCH_EVENTS, Router
+from scanplane.marketdata.batches import Batch, decode_events, decode_tick
+from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.events import Event, Trade
+from scanplane.marketdata.partitions import partition_of
+from scanplane.plan.configuration import Route
+
+SECOND = 10**9
+START = 1_381_219_200 * SECOND
+ROUTE = Route(
+    market="us-stocks",
+    partitions=1,
+    channels={Channel.TRADES: None},
+    stamps_ticks=True,
+    evaluation_interval_ns=SECOND,
+    time_to_live_ns=30 * SECOND,
+    max_bytes=2**29,
+    publisher_confirms=True,
+    batch_delay_ns=5_000_000,
+)
+
+
+def trades(*pairs: tuple[str, int]) -> list[Event]:
+    return [Trade(symbol, at, 1.0, 100) for symbol, at in pairs]
+
+
+def shown(batch: Batch) -> tuple[object, ...]:
+    header = batch.header
+    if header.channel is None:
+        return ("tick", header.partition.index, decode_tick(batch.body).tick_ns)
+    return (header.channel, header.partition.index, [event.symbol for event in decode_events(header.channel, batch.body)])
+
+
+def test_events_are_held_until_a_flush_and_a_tick_flushes_them_first() -> None:
+    sent: list[Batch] = []
+    router = Router("massive", ROUTE, 7, sent.append)
+    router.take(Channel.TRADES, trades(("A", START), ("B", START + 1)), 1)
+    assert [shown(batch) for batch in sent] == [("tick", 0, START)]
+    router.take(Channel.TRADES, trades(("C", START + SECOND)), 2)
+    assert [shown(batch) for batch in sent[1:]] == [(Channel.TRADES, 0, ["A", "B"]), ("tick", 0, START + SECOND)]
+    router.flush()
+    assert shown(sent[-1]) == (Channel.TRADES, 0, ["C"])
+    assert not router.holds_events
+
+
+def test_every_batch_of_a_partition_is_numbered_without_a_gap_and_carries_epoch_and_times() -> None:
+    sent: list[Batch] = []
+    router = Router("massive", msgspec.structs.replace(ROUTE, partitions=4), 7, sent.append)
+    for step in range(20):
+        router.take(Channel.TRADES, trades(*((f"S{index}", START + step * SECOND) for index in range(9))), 1000 + step)
+    router.flush()
+    by_partition: dict[int, list[Batch]] = defaultdict(list)
+    for batch in sent:
+        by_partition[batch.header.partition.index].append(batch)
+    assert sorted(by_partition) == [0, 1, 2, 3]
+    for index, batches in by_partition.items():
+        assert [batch.header.sequence for batch in batches] == list(range(len(batches)))
+        assert {batch.header.epoch for batch in batches} == {7}
+        for batch in batches:
+            if batch.header.channel is not None:
+                events = decode_events(batch.header.channel, batch.body)
+                assert {partition_of(event.symbol, 4) for event in events} == {index}
+                assert batch.header.first_received_ns <= batch.header.last_received_ns
+
+
+def test_all_partitions_get_the_same_ticks() -> None:
+    sent: list[Batch] = []
+    router = Router("massive", msgspec.structs.replace(ROUTE, partitions=3), 1, sent.append)
+    for step in range(5):
+        router.take(Channel.TRADES, trades(("A", START + step * SECOND)), 1)
+    ticks = defaultdict(list)
+    for batch in sent:
+        if batch.header.channel is None:
+            ticks[batch.header.partition.index].append(decode_tick(batch.body))
+    assert len(ticks) == 3
+    assert ticks[0] == ticks[1] == ticks[2]
+    assert len(ticks[0]) == 5
+
+
+def test_what_no_subscription_asked_for_is_counted_and_left_out() -> None:
+    sent: list[Batch] = []
+    route = msgspec.structs.replace(ROUTE, channels={Channel.TRADES: ("A",)}, stamps_ticks=False)
+    router = Router("massive", route, 1, sent.append)
+    router.take(Channel.TRADES, trades(("A", START), ("B", START)), 1)
+    router.take(Channel.QUOTES, trades(("A", START)), 1)
+    router.flush()
+    assert [shown(batch) for batch in sent] == [(Channel.TRADES, 0, ["A"])]
+    assert router.counts.not_subscribed == 2
+
+
+@pytest.mark.parametrize("count", [MAX_BATCH_EVENTS - 1, MAX_BATCH_EVENTS, 3 * MAX_BATCH_EVENTS + 5])
+def test_a_batch_is_bounded_and_loses_no_event(count: int) -> None:
+    sent: list[Batch] = []
+    router = Router("massive", msgspec.structs.replace(ROUTE, stamps_ticks=False), 1, sent.append)
+    router.take(Channel.TRADES, trades(*((f"S{index}", START) for index in range(count))), 1)
+    router.flush()
+    assert max(batch.header.count for batch in sent) <= MAX_BATCH_EVENTS
+    received = [event.symbol for batch in sent for event in decode_events(Channel.TRADES, batch.body)]
+    assert received == [f"S{index}" for index in range(count)]

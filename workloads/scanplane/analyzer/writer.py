@@ -1,0 +1,147 @@
+"""Results on their way to the cache: boards and quotes conflated, signals complete and in order.
+
+The engine must not wait for the cache. A board that was not written yet is replaced by the next one of the same scanner; a
+signal waits until it is written. Signals are appended under ids made of their tick, so that a signal that is
+written again after a crash is recognised as the same.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.cache import keys
+from scanplane.cache.interface import Cache, CacheUnavailableError, Entry, Write
+from scanplane.marketdata.partitions import Partition
+from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
+from scanplane.telemetry.latency import LatencyHistogram
+
+__all__ = ["ResultWriter", "WriterCounts"]
+
+_LOG = logging.getLogger(__name__)
+_ENCODER = msgspec.json.Encoder()
+MAX_WAITING_SIGNALS = 50_000
+MAX_STREAM_LENGTH = 100_000
+
+
+class WriterCounts(Struct, kw_only=True):
+    """Totals for status and metrics."""
+
+    writes: int = 0
+    boards: int = 0
+    boards_conflated: int = 0
+    quotes: int = 0
+    signals: int = 0
+    signals_repeated: int = 0
+    failures: int = 0
+
+
+class ResultWriter:
+    """Writes what one analyzer finds, one round trip at a time."""
+
+    def __init__(self, cache: Cache, namespace: str, market: str, partition: Partition, generation: int) -> None:
+        self.counts = WriterCounts()
+        self.tick_to_board = LatencyHistogram()
+        self._cache = cache
+        self._namespace = namespace
+        self._market = market
+        self._partition = partition
+        self._generation = generation
+        self._fence_key = keys.state(namespace, market, partition)
+        self._stream_key = keys.signals(namespace, market, partition)
+        self._boards: dict[str, BoardPart] = {}
+        self._quotes: dict[str, QuoteRow] = {}
+        self._entries: list[Entry] = []
+        self._ordinal = (0, 0)
+        self._work = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    def put(self, boards: Iterable[BoardPart], signals: Iterable[Signal], quotes: Iterable[QuoteRow] = ()) -> None:
+        """Take the results of one evaluation."""
+        for board in boards:
+            if board.scanner in self._boards:
+                self.counts.boards_conflated += 1
+            self._boards[board.scanner] = board
+        for quote in quotes:
+            self._quotes[quote.symbol] = quote
+        self._entries.extend(self._entry(signal) for signal in signals)
+        if self._boards or self._quotes or self._entries:
+            self._drained.clear()
+            self._work.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many signals wait that the analyzer must wait too."""
+        return len(self._entries) >= MAX_WAITING_SIGNALS
+
+    async def drain(self) -> None:
+        """Wait until everything taken so far is written."""
+        await self._drained.wait()
+
+    async def run(self) -> None:
+        """Write for ever. Raises FencedError when another analyzer has taken over."""
+        delay_s = 0.05
+        while True:
+            await self._work.wait()
+            try:
+                await self._write()
+                delay_s = 0.05
+            except CacheUnavailableError as error:
+                self.counts.failures += 1
+                _LOG.warning("results wait for the cache: %s", error, extra={"waiting_signals": len(self._entries)})
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
+                delay_s = min(2 * delay_s, 5.0)
+
+    async def _write(self) -> None:
+        boards, quotes, entries = self._boards, self._quotes, self._entries
+        self._boards, self._quotes, self._entries = {}, {}, []
+        self._work.clear()
+        write = Write(
+            fence_key=self._fence_key,
+            generation=self._generation,
+            values={self._board_key(board): _ENCODER.encode(board) for board in boards.values()},
+            table_rows={keys.quotes(self._namespace, self._market): _rows(quotes)} if quotes else {},
+            entries={self._stream_key: entries} if entries else {},
+            max_stream_length=MAX_STREAM_LENGTH,
+        )
+        try:
+            repeated = await self._cache.write(write)
+        except CacheUnavailableError:
+            self._take_back(boards, quotes, entries)
+            raise
+        now_ns = time.time_ns()
+        for board in boards.values():
+            self.tick_to_board.record_ns(now_ns - board.received_ns)
+        self.counts.writes += 1
+        self.counts.boards += len(boards)
+        self.counts.quotes += len(quotes)
+        self.counts.signals += len(entries) - repeated
+        self.counts.signals_repeated += repeated
+        if not self._work.is_set():
+            self._drained.set()
+
+    def _take_back(self, boards: dict[str, BoardPart], quotes: dict[str, QuoteRow], entries: list[Entry]) -> None:
+        """Put what could not be written before what came meanwhile; newer boards and quotes win."""
+        self._boards = {**boards, **self._boards}
+        self._quotes = {**quotes, **self._quotes}
+        self._entries = entries + self._entries
+        self._work.set()
+
+    def _board_key(self, board: BoardPart) -> str:
+        return keys.board(self._namespace, self._market, board.scanner, self._partition)
+
+    def _entry(self, signal: Signal) -> Entry:
+        """Number the signals of one tick in their order, which is the same in every run."""
+        milliseconds = signal.tick_ns // 1_000_000
+        ordinal = self._ordinal[1] + 1 if self._ordinal[0] == milliseconds else 1
+        self._ordinal = (milliseconds, ordinal)
+        return Entry((milliseconds, ordinal), _ENCODER.encode(signal))
+
+
+def _rows(quotes: dict[str, QuoteRow]) -> dict[str, bytes]:
+    return {symbol: _ENCODER.encode(quote) for symbol, quote in quotes.items()}

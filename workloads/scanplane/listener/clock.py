@@ -1,0 +1,200 @@
+"""Event time: where in the stream the ticks stand.
+
+The listener is the one place that sees every event of a market in one order, so it stamps the ticks, and every partition
+evaluates the same instants. Which ticks there are follows from the events' own times and from nothing else: an
+interval in which something happened is closed by a tick at its end, and an event that comes after a pause is preceded by
+a tick at the last boundary before it. So the same recording gives the same ticks at any speed.
+
+One wrong timestamp must not move the clock of a whole market. An event more than a minute ahead waits until the next one
+agrees with it; events more than an hour behind wait until a hundred in a row agree that the recording began again.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from scanplane.marketdata.batches import Tick
+from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.events import Event
+
+__all__ = ["ClockCounts", "ClockState", "EventClock", "Run", "Step"]
+
+MINUTE_NS = 60 * 10**9
+HOUR_NS = 3600 * 10**9
+REWIND_AFTER = 100
+
+Run = tuple[Channel, list[Event]]
+"""Consecutive events of one channel."""
+
+Step = Tick | Run
+"""What goes into the stream next."""
+
+
+class ClockState(Struct, frozen=True, kw_only=True):
+    """What the next listener needs to go on; ``open_interval`` says that events wait for their closing tick."""
+
+    last_tick_ns: int | None = None
+    newest_ns: int = 0
+    open_interval: bool = False
+
+
+class ClockCounts(Struct, kw_only=True):
+    """Totals for status and metrics."""
+
+    ticks: int = 0
+    late_events: int = 0
+    refused_jumps: int = 0
+    rewinds: int = 0
+
+
+class EventClock:
+    """The clock of one market. Pure: it is told the host's time where that matters."""
+
+    def __init__(self, interval_ns: int, state: ClockState | None = None) -> None:
+        state = state or ClockState()
+        self._interval_ns = interval_ns
+        self._last_tick_ns = state.last_tick_ns
+        self._newest_ns = state.newest_ns
+        self._open = state.open_interval
+        self._ahead: Run | None = None
+        self._behind: list[tuple[Channel, Event]] = []
+        self.counts = ClockCounts()
+
+    @property
+    def state(self) -> ClockState:
+        """What to hand over."""
+        return ClockState(last_tick_ns=self._last_tick_ns, newest_ns=self._newest_ns, open_interval=self._open)
+
+    @property
+    def newest_ns(self) -> int:
+        """The time of the newest event, 0 before the first."""
+        return self._newest_ns
+
+    def place(self, channel: Channel, events: list[Event]) -> list[Step]:
+        """Return *events* with the ticks that belong before and between them."""
+        times = [event.exchange_ns for event in events]
+        if self._last_tick_ns is not None and self._ahead is None and not self._behind:
+            newest_ns = max(times)
+            within = newest_ns < self._last_tick_ns + self._interval_ns
+            if within and min(times) > self._newest_ns - HOUR_NS:
+                self._newest_ns = max(self._newest_ns, newest_ns)
+                self._open = True
+                return [(channel, events)]
+        return self._place_each(channel, events, times)
+
+    def silence(self, host_ns: int) -> list[Step]:
+        """Return what is due when nothing has come for a while: what waits, then the tick that closes the interval.
+
+        An event from the future of the host's clock is refused even now.
+        """
+        steps = self._release_behind()
+        if self._ahead is not None:
+            channel, events = self._ahead
+            self._ahead = None
+            if events[0].exchange_ns <= host_ns + MINUTE_NS:
+                steps += self._accept(channel, events[0])
+            else:
+                self.counts.refused_jumps += 1
+        if self._open and self._last_tick_ns is not None:
+            steps.append(self._tick(self._last_tick_ns + self._interval_ns))
+        return steps
+
+    def host_tick(self, event_ns: int) -> list[Step]:
+        """Return the tick of a live market that is silent; *event_ns* is the host's clock less the feed's delay."""
+        if self._last_tick_ns is None or event_ns < self._last_tick_ns + self._interval_ns:
+            return []
+        self._newest_ns = max(self._newest_ns, event_ns)
+        return [self._tick(event_ns - event_ns % self._interval_ns)]
+
+    def _place_each(self, channel: Channel, events: list[Event], times: Sequence[int]) -> list[Step]:
+        steps: list[Step] = []
+        run: list[Event] = []
+        for event, time_ns in zip(events, times, strict=True):
+            calm = self._ahead is None and not self._behind and self._last_tick_ns is not None
+            if calm and self._is_near(time_ns) and time_ns < (self._last_tick_ns or 0) + self._interval_ns:
+                self._newest_ns = max(self._newest_ns, time_ns)
+                self._open = True
+                run.append(event)
+                continue
+            placed = self._place_one(channel, event)
+            if run:
+                steps.append((channel, run))
+                run = []
+            steps.extend(placed)
+        if run:
+            steps.append((channel, run))
+        return steps
+
+    def _is_near(self, time_ns: int) -> bool:
+        return self._newest_ns - HOUR_NS < time_ns <= self._newest_ns + MINUTE_NS
+
+    def _place_one(self, channel: Channel, event: Event) -> list[Step]:
+        time_ns = event.exchange_ns
+        if self._last_tick_ns is None:
+            return self._accept(channel, event)
+        if time_ns > self._newest_ns + MINUTE_NS:
+            return self._judge_ahead(channel, event)
+        if time_ns <= self._newest_ns - HOUR_NS:
+            return self._judge_behind(channel, event)
+        steps = self._release_behind()
+        if self._ahead is not None:
+            self._ahead = None
+            self.counts.refused_jumps += 1
+        return steps + self._accept(channel, event)
+
+    def _judge_ahead(self, channel: Channel, event: Event) -> list[Step]:
+        if self._ahead is None:
+            self._ahead = (channel, [event])
+            return []
+        waiting_channel, (waiting,) = self._ahead
+        if event.exchange_ns < waiting.exchange_ns - MINUTE_NS:
+            self._ahead = (channel, [event])
+            self.counts.refused_jumps += 1
+            return []
+        self._ahead = None
+        steps = self._release_behind() + self._accept(waiting_channel, waiting)
+        return steps + self._place_one(channel, event)
+
+    def _judge_behind(self, channel: Channel, event: Event) -> list[Step]:
+        self._behind.append((channel, event))
+        if len(self._behind) < REWIND_AFTER:
+            return []
+        waiting, self._behind, self._ahead = self._behind, [], None
+        first_ns = min(each.exchange_ns for _, each in waiting)
+        self.counts.rewinds += 1
+        self._open = False
+        self._newest_ns = first_ns
+        steps: list[Step] = [self._tick(first_ns - first_ns % self._interval_ns, rewound=True)]
+        for waiting_channel, each in waiting:
+            steps.extend(self._place_one(waiting_channel, each))
+        return steps
+
+    def _release_behind(self) -> list[Step]:
+        waiting, self._behind = self._behind, []
+        self.counts.late_events += len(waiting)
+        if waiting:
+            self._open = True
+        return [(channel, [event]) for channel, event in waiting]
+
+    def _accept(self, channel: Channel, event: Event) -> list[Step]:
+        """Let *event* in, with the ticks that its time calls for before it."""
+        steps: list[Step] = []
+        time_ns = event.exchange_ns
+        boundary_ns = time_ns - time_ns % self._interval_ns
+        if self._last_tick_ns is None:
+            steps.append(self._tick(boundary_ns))
+        elif time_ns >= self._last_tick_ns + self._interval_ns:
+            if self._open:
+                steps.append(self._tick(self._last_tick_ns + self._interval_ns))
+            if boundary_ns > self._last_tick_ns:
+                steps.append(self._tick(boundary_ns))
+        self._newest_ns = max(self._newest_ns, time_ns)
+        self._open = True
+        steps.append((channel, [event]))
+        return steps
+
+    def _tick(self, tick_ns: int, *, rewound: bool = False) -> Tick:
+        self._last_tick_ns = tick_ns
+        self._open = False
+        self.counts.ticks += 1
+        return Tick(tick_ns, rewound)

@@ -1,0 +1,170 @@
+"""From decoded events to batches: each market's share, by partition and channel, in one numbered stream each.
+
+Pure but for the lists it fills. Events are held for a few milliseconds to share a batch, because the size of a
+broker's message decides the rate of everything behind it; a tick sends out what is held before it.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from scanplane.listener.clock import ClockState, EventClock, Step
+from scanplane.marketdata.batches import Batch, BatchHeader, Tick, encode_events, encode_tick
+from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.events import Event
+from scanplane.marketdata.partitions import Partition, partition_of
+from scanplane.plan.configuration import Route
+
+__all__ = ["RouteCounts", "Router"]
+
+MAX_BATCH_EVENTS = 1000
+
+
+class RouteCounts(Struct, kw_only=True):
+    """Totals of one route."""
+
+    events: int = 0
+    batches: int = 0
+    ticks: int = 0
+    not_subscribed: int = 0
+
+
+class _Held(Struct):
+    """Events of one partition and channel that wait for their batch."""
+
+    events: list[Event] = []
+    first_received_ns: int = 0
+    last_received_ns: int = 0
+
+
+class Router:
+    """The batches of one route. ``publish`` takes each batch as soon as it is full or due; it must not block."""
+
+    def __init__(
+        self,
+        feed: str,
+        route: Route,
+        epoch: int,
+        publish: Callable[[Batch], None],
+        *,
+        clock_state: ClockState | None = None,
+        traceparent: Callable[[], str] = str,
+    ) -> None:
+        self.route = route
+        self.counts = RouteCounts()
+        self.clock = EventClock(route.evaluation_interval_ns, clock_state) if route.stamps_ticks else None
+        self._feed = feed
+        self._epoch = epoch
+        self._publish = publish
+        self._traceparent = traceparent
+        self._partitions = [Partition(index, route.partitions) for index in range(route.partitions)]
+        self._sequences = [0] * route.partitions
+        self._held: dict[tuple[int, Channel], _Held] = {}
+        self._symbols = {
+            channel: None if symbols is None else frozenset(symbols) for channel, symbols in route.channels.items()
+        }
+        self._partition_of: dict[str, int] = {}
+        self._received_ns = 0
+
+    @property
+    def holds_events(self) -> bool:
+        """Whether something waits for its batch."""
+        return bool(self._held)
+
+    def take(self, channel: Channel, events: list[Event], received_ns: int) -> None:
+        """Take a run of events of one channel, received at *received_ns*; what is not subscribed is counted and left."""
+        if channel not in self._symbols:
+            self.counts.not_subscribed += len(events)
+            return
+        symbols = self._symbols[channel]
+        if symbols is not None:
+            kept = [event for event in events if event.symbol in symbols]
+            self.counts.not_subscribed += len(events) - len(kept)
+            events = kept
+        if not events:
+            return
+        self._received_ns = received_ns
+        if self.clock is None:
+            self._hold(channel, events)
+        else:
+            self._follow(self.clock.place(channel, events))
+
+    def silence(self, host_ns: int) -> None:
+        """Close what is open, since nothing has come for a while."""
+        if self.clock is not None:
+            self._follow(self.clock.silence(host_ns))
+
+    def host_tick(self, event_ns: int) -> None:
+        """Tick a live market that is silent."""
+        if self.clock is not None:
+            self._follow(self.clock.host_tick(event_ns))
+
+    def flush(self) -> None:
+        """Send out everything that is held, in the order of partitions and channels."""
+        for index, channel in sorted(self._held):
+            self._send(index, channel, self._held[index, channel])
+        self._held.clear()
+
+    def _follow(self, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Tick):
+                self.flush()
+                self._send_tick(step)
+            else:
+                self._hold(*step)
+
+    def _hold(self, channel: Channel, events: list[Event]) -> None:
+        self.counts.events += len(events)
+        if self.route.partitions == 1:
+            self._hold_share(0, channel, events)
+            return
+        shares: dict[int, list[Event]] = {}
+        known, count = self._partition_of, self.route.partitions
+        for event in events:
+            index = known.get(event.symbol)
+            if index is None:
+                index = known[event.symbol] = partition_of(event.symbol, count)
+            shares.setdefault(index, []).append(event)
+        for index, share in shares.items():
+            self._hold_share(index, channel, share)
+
+    def _hold_share(self, index: int, channel: Channel, events: list[Event]) -> None:
+        held = self._held.get((index, channel))
+        if held is None:
+            held = self._held[index, channel] = _Held([], self._received_ns, 0)
+        held.last_received_ns = self._received_ns
+        held.events.extend(events)
+        if len(held.events) >= MAX_BATCH_EVENTS:
+            self._send(index, channel, held)
+            del self._held[index, channel]
+
+    def _send(self, index: int, channel: Channel, held: _Held) -> None:
+        for start in range(0, len(held.events), MAX_BATCH_EVENTS):
+            events = held.events[start : start + MAX_BATCH_EVENTS]
+            header = self._header(index, channel, len(events), held.first_received_ns, held.last_received_ns)
+            self.counts.batches += 1
+            self._publish(Batch(header, encode_events(events)))
+
+    def _send_tick(self, tick: Tick) -> None:
+        self.counts.ticks += 1
+        body = encode_tick(tick)
+        for index in range(self.route.partitions):
+            self._publish(Batch(self._header(index, None, 1, self._received_ns, self._received_ns), body))
+
+    def _header(
+        self, index: int, channel: Channel | None, count: int, first_received_ns: int, last_received_ns: int
+    ) -> BatchHeader:
+        sequence = self._sequences[index]
+        self._sequences[index] += 1
+        return BatchHeader(
+            feed=self._feed,
+            market=self.route.market,
+            partition=self._partitions[index],
+            channel=channel,
+            epoch=self._epoch,
+            sequence=sequence,
+            count=count,
+            first_received_ns=first_received_ns,
+            last_received_ns=last_received_ns,
+            traceparent=self._traceparent(),
+        )

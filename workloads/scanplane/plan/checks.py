@@ -1,0 +1,203 @@
+"""What makes a DataPlane, Feed, Market or Subscription acceptable; Scanners have a module of their own."""
+
+from scanplane.marketdata.channels import AssetClass
+from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
+from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
+from scanplane.plan.calendars import CALENDARS
+from scanplane.plan.inventory import Finding, Home, Reason
+from scanplane.resources.common import SecretKeyReference
+from scanplane.resources.data_plane import DataPlane
+from scanplane.resources.feed import Feed
+from scanplane.resources.kinds import Kind
+from scanplane.resources.market import Market, ReferenceSource
+from scanplane.resources.subscription import Delivery, Subscription, SubscriptionSpec
+
+__all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes"]
+
+DEFAULT_NAME = "default"
+
+
+def delay_minutes(feed: Feed) -> int:
+    """Return by how much the feed's data is delayed by its provider."""
+    massive = feed.spec.massive
+    return 0 if massive is None else delay_of(massive.feed)
+
+
+def check_data_plane(data_plane: DataPlane, acceptance: Acceptance) -> list[Finding]:
+    """Check a DataPlane: its name, its Secrets, and that a cluster has a broker and a cache."""
+    judgement = Judgement(data_plane)
+    spec = data_plane.spec
+    if data_plane.metadata.name != DEFAULT_NAME:
+        judgement.refuse(Reason.NOT_USED, "metadata.name", f"only the DataPlane named '{DEFAULT_NAME}' is used")
+    if acceptance.inventory.home is Home.CLUSTER:
+        if spec.broker is None:
+            judgement.refuse(Reason.SERVICE_REQUIRED, "spec.broker", "a cluster needs a broker: set urlSecretRef")
+        if spec.cache is None:
+            judgement.refuse(Reason.SERVICE_REQUIRED, "spec.cache", "a cluster needs a cache: set urlSecretRef")
+    if spec.broker is not None:
+        _check_secret(spec.broker.url_secret_ref, "spec.broker.urlSecretRef", acceptance, judgement)
+    if spec.cache is not None:
+        _check_secret(spec.cache.url_secret_ref, "spec.cache.urlSecretRef", acceptance, judgement)
+    tokens = spec.gateway.tokens_secret_ref if spec.gateway is not None else None
+    if tokens is not None and tokens.name not in acceptance.inventory.secrets:
+        judgement.refuse(
+            Reason.SECRET_NOT_FOUND, "spec.gateway.tokensSecretRef", _no_secret(tokens.name, "one key for each client")
+        )
+    return judgement.findings
+
+
+def check_feed(feed: Feed, acceptance: Acceptance) -> list[Finding]:
+    """Check a Feed: its credentials."""
+    judgement = Judgement(feed)
+    if feed.spec.massive is not None:
+        _check_secret(feed.spec.massive.api_key_secret_ref, "spec.massive.apiKeySecretRef", acceptance, judgement)
+    return judgement.findings
+
+
+def check_market(market: Market, _acceptance: Acceptance) -> list[Finding]:
+    """Check a Market: calendar, sessions, and where reference data comes from."""
+    judgement = Judgement(market)
+    spec = market.spec
+    if spec.calendar is not None and spec.calendar not in CALENDARS:
+        judgement.refuse(
+            Reason.UNKNOWN_CALENDAR,
+            "spec.calendar",
+            f"there is no calendar '{spec.calendar}': write an exchange's MIC such as XNYS, or 24/7",
+        )
+    sessions = spec.sessions
+    if (
+        sessions is not None
+        and sessions.premarket
+        and sessions.postmarket
+        and sessions.premarket >= sessions.postmarket
+    ):
+        judgement.refuse(
+            Reason.INVALID_SESSIONS,
+            "spec.sessions.postmarket",
+            f"postmarket ends at {sessions.postmarket}, before premarket begins at {sessions.premarket}",
+        )
+    reference = spec.reference
+    if reference is not None:
+        for path, source in (("freeFloat", reference.free_float), ("volumeCurve", reference.volume_curve)):
+            if source is ReferenceSource.PROVIDER:
+                judgement.refuse(
+                    Reason.REFERENCE_WITHOUT_PROVIDER,
+                    f"spec.reference.{path}",
+                    "the provider's bulk snapshot does not hold it: write File or None",
+                )
+    return judgement.findings
+
+
+def check_subscription(subscription: Subscription, acceptance: Acceptance) -> list[Finding]:
+    """Check a Subscription: its references, its channels, and that it agrees with those accepted before it."""
+    judgement = Judgement(subscription)
+    spec = subscription.spec
+    feed = acceptance.feeds.get(spec.feed_ref.name)
+    market = acceptance.markets.get(spec.market_ref.name)
+    if feed is None:
+        missing_or_refused(acceptance, Kind.FEED, spec.feed_ref.name, "spec.feedRef.name", judgement)
+    if market is None:
+        missing_or_refused(acceptance, Kind.MARKET, spec.market_ref.name, "spec.marketRef.name", judgement)
+    if feed is None or market is None:
+        return judgement.findings
+    _check_channels(spec, market.spec.asset_class, feed, judgement)
+    for other in acceptance.subscriptions.values():
+        if other.metadata.name == subscription.metadata.name:
+            continue
+        _check_asset_class(market, other, spec.feed_ref.name, acceptance, judgement)
+        if other.spec.market_ref.name == spec.market_ref.name:
+            _check_overlap(subscription, other, judgement)
+            _check_delivery(spec.delivery, other, judgement)
+    return judgement.findings
+
+
+def _check_channels(spec: SubscriptionSpec, asset_class: AssetClass, feed: Feed, judgement: Judgement) -> None:
+    if feed.spec.massive is None:
+        return
+    for channel, message in unsupported_channels(
+        asset_class, spec.channels, delayed=delay_minutes(feed) > 0
+    ).items():
+        judgement.refuse(Reason.UNSUPPORTED_CHANNEL, f"spec.channels[{spec.channels.index(channel)}]", message)
+    for channel in spec.channels:
+        limit = symbol_limit(asset_class, channel)
+        if limit is not None and (len(spec.symbols) > limit or "*" in spec.symbols):
+            judgement.refuse(
+                Reason.TOO_MANY_SYMBOLS,
+                "spec.symbols",
+                f"Massive takes at most {limit} symbols for {channel} of {asset_class}: name the ones you need",
+            )
+
+
+def _check_asset_class(
+    market: Market, other: Subscription, feed: str, acceptance: Acceptance, judgement: Judgement
+) -> None:
+    other_market = acceptance.markets.get(other.spec.market_ref.name)
+    if other.spec.feed_ref.name != feed or other_market is None:
+        return
+    if other_market.spec.asset_class is not market.spec.asset_class:
+        judgement.refuse(
+            Reason.CONFLICTING_ASSET_CLASS,
+            "spec.feedRef.name",
+            f"one connection carries one asset class, and Subscription '{other.metadata.name}' takes "
+            f"{other_market.spec.asset_class} from Feed '{feed}': make a Feed of its own for {market.spec.asset_class}",
+        )
+
+
+def _check_overlap(subscription: Subscription, other: Subscription, judgement: Judgement) -> None:
+    """Two feeds that bring the same events to one market would be counted twice."""
+    mine, theirs = subscription.spec, other.spec
+    if mine.feed_ref.name == theirs.feed_ref.name:
+        return
+    channels = [channel for channel in mine.channels if channel in theirs.channels]
+    everything = "*" in mine.symbols or "*" in theirs.symbols
+    symbols = sorted(set(mine.symbols) & set(theirs.symbols) - {"*"})
+    if channels and (everything or symbols):
+        what = "its symbols" if everything else symbols[0]
+        judgement.refuse(
+            Reason.OVERLAPPING_FEEDS,
+            "spec.symbols",
+            f"Subscription '{other.metadata.name}' already brings {channels[0]} of {what} to this Market from Feed "
+            f"'{theirs.feed_ref.name}', and both together would be counted twice: take each symbol from one Feed",
+        )
+
+
+def _check_delivery(delivery: Delivery | None, other: Subscription, judgement: Judgement) -> None:
+    """A market's queues are shared by all its Subscriptions, so their bounds must be the same."""
+    if delivery is None or other.spec.delivery is None:
+        return
+    for path, mine, theirs in (
+        ("timeToLive", delivery.time_to_live, other.spec.delivery.time_to_live),
+        ("maxBytes", delivery.max_bytes, other.spec.delivery.max_bytes),
+        ("publisherConfirms", delivery.publisher_confirms, other.spec.delivery.publisher_confirms),
+        ("batchDelay", delivery.batch_delay, other.spec.delivery.batch_delay),
+    ):
+        if mine is not None and theirs is not None and mine != theirs:
+            judgement.refuse(
+                Reason.CONFLICTING_DELIVERY,
+                f"spec.delivery.{path}",
+                f"{_shown(mine)} contradicts {_shown(theirs)} in Subscription '{other.metadata.name}' to the same Market: "
+                "write the same, or leave one out",
+            )
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_secret(reference: SecretKeyReference, path: str, acceptance: Acceptance, judgement: Judgement) -> None:
+    keys = acceptance.inventory.secrets.get(reference.name)
+    if keys is None:
+        judgement.refuse(
+            Reason.SECRET_NOT_FOUND, f"{path}.name", _no_secret(reference.name, f"the key '{reference.key}'")
+        )
+    elif reference.key not in keys:
+        there = ", ".join(sorted(keys)) or "no key at all"
+        judgement.refuse(
+            Reason.SECRET_NOT_FOUND,
+            f"{path}.key",
+            f"Secret '{reference.name}' has no key '{reference.key}'; it has {there}",
+        )
+
+
+def _no_secret(name: str, wanted: str) -> str:
+    return f"there is no Secret '{name}': create it with {wanted}"

@@ -1,0 +1,30 @@
+"""The gateway of the namespace. It learns of boards from the cache, so that a new Scanner does not restart it."""
+
+from scanplane.plan.acceptance import Acceptance
+from scanplane.plan.configuration import GatewayConfiguration
+from scanplane.plan.services import credentials_digest, data_plane_spec, services_of, sources_of
+from scanplane.resources.data_plane import Gateway
+from scanplane.resources.kinds import Kind
+
+__all__ = ["gateway_configuration"]
+
+
+def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
+    """Return the gateway's configuration."""
+    gateway = data_plane_spec(acceptance).gateway or Gateway()
+    services = services_of(acceptance)
+    tokens = gateway.tokens_secret_ref.name if gateway.tokens_secret_ref is not None else None
+    return GatewayConfiguration(
+        services=services,
+        port=8080 if gateway.port is None else gateway.port,
+        replicas=1 if gateway.replicas is None else gateway.replicas,
+        tokens_secret=tokens,
+        max_clients=gateway.max_clients or 1000,
+        max_client_bytes=gateway.max_client_bytes or 4 * 1024 * 1024,
+        max_updates_per_second=gateway.max_updates_per_second or 10.0,
+        markets={},
+        scanners={},
+        delays={},
+        credentials_digest=credentials_digest(acceptance.inventory, (services.broker_url, services.cache_url, tokens)),
+        sources=sources_of([(Kind.DATA_PLANE, "default", (services, gateway))]),
+    )

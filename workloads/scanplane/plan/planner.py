@@ -1,0 +1,69 @@
+"""The plan: which role instances there are and what each is told, and what is wrong with which resource."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from scanplane.plan.acceptance import Acceptance, Judgement, accept
+from scanplane.plan.analyzers import analyzer_configurations, massive_feed_of
+from scanplane.plan.checks import check_data_plane, check_feed, check_market, check_subscription
+from scanplane.plan.configuration import RoleConfiguration
+from scanplane.plan.gateways import gateway_configuration
+from scanplane.plan.inventory import Finding, Inventory, Reason, ResourceKey
+from scanplane.plan.listeners import listener_configurations
+from scanplane.plan.scanner_checks import check_scanner
+from scanplane.resources.kinds import Resource
+from scanplane.resources.market import ReferenceSource
+
+__all__ = ["Plan", "plan"]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What should run, by instance name; what was found; and the versions in use (the next plan's ``last_good``)."""
+
+    configurations: Mapping[str, RoleConfiguration]
+    findings: tuple[Finding, ...]
+    accepted: Mapping[ResourceKey, Resource]
+
+    def findings_of(self, key: ResourceKey) -> list[Finding]:
+        """Return what was found about one resource."""
+        return [finding for finding in self.findings if finding.key == key]
+
+
+def plan(inventory: Inventory) -> Plan:
+    """Decide what should run. Pure; never raises for what a resource says."""
+    acceptance = Acceptance(inventory)
+    accept(acceptance, inventory.data_planes, check_data_plane, acceptance.data_planes)
+    accept(acceptance, inventory.feeds, check_feed, acceptance.feeds)
+    accept(acceptance, inventory.markets, check_market, acceptance.markets)
+    accept(acceptance, inventory.subscriptions, check_subscription, acceptance.subscriptions)
+    accept(acceptance, inventory.scanners, check_scanner, acceptance.scanners)
+    acceptance.findings.extend(_references_without_provider(acceptance))
+    configurations: list[RoleConfiguration] = [
+        *listener_configurations(acceptance),
+        *analyzer_configurations(acceptance),
+        gateway_configuration(acceptance),
+    ]
+    return Plan(
+        configurations={configuration.name: configuration for configuration in configurations},
+        findings=tuple(sorted(acceptance.findings)),
+        accepted=acceptance.accepted(),
+    )
+
+
+def _references_without_provider(acceptance: Acceptance) -> list[Finding]:
+    found: list[Finding] = []
+    for name, market in acceptance.markets.items():
+        reference = market.spec.reference
+        if reference is None or massive_feed_of(acceptance, name) is not None:
+            continue
+        judgement = Judgement(market)
+        for path, source in (("previousClose", reference.previous_close), ("averageVolume", reference.average_volume)):
+            if source is ReferenceSource.PROVIDER:
+                judgement.warn(
+                    Reason.REFERENCE_WITHOUT_PROVIDER,
+                    f"spec.reference.{path}",
+                    "stays unknown: no Subscription brings data of provider Massive to this Market",
+                )
+        found.extend(judgement.findings)
+    return found

@@ -1,0 +1,110 @@
+"""What makes a Scanner acceptable: expressions that compile, columns that exist, features that somebody feeds."""
+
+import difflib
+
+from scanplane.expressions import ExpressionError, Program, ValueType, compile_expression
+from scanplane.features.catalogue import CATALOGUE
+from scanplane.marketdata.channels import Channel
+from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
+from scanplane.plan.inventory import Finding, Reason
+from scanplane.resources.kinds import Kind
+from scanplane.resources.market import Market, ReferenceSource
+from scanplane.resources.scanner import Scanner
+
+__all__ = ["check_scanner", "default_columns"]
+
+
+def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
+    """Check a Scanner."""
+    judgement = Judgement(scanner)
+    market = acceptance.markets.get(scanner.spec.market_ref.name)
+    if market is None:
+        missing_or_refused(acceptance, Kind.MARKET, scanner.spec.market_ref.name, "spec.marketRef.name", judgement)
+    used: dict[str, str] = {}
+    for path, source, expected in _expressions(scanner):
+        program = _compile(path, source, expected, judgement)
+        if program is not None:
+            used |= dict.fromkeys(sorted(program.features), path)
+    if scanner.spec.board is not None:
+        for index, column in enumerate(scanner.spec.board.columns or ()):
+            path = f"spec.board.columns[{index}]"
+            if column in CATALOGUE:
+                used.setdefault(column, path)
+            else:
+                judgement.refuse(Reason.UNKNOWN_FEATURE, path, _unknown_feature(column))
+    if market is not None:
+        _check_fed(used, market, acceptance, judgement)
+    return judgement.findings
+
+
+def default_columns(scanner: Scanner) -> tuple[str, ...]:
+    """Return the columns of a board that names none: what it ranks by, then what ``where`` asks, then price and volume."""
+    names: list[str] = []
+    for path, source, expected in _expressions(scanner):
+        if path != "spec.signal.when":
+            features = compile_expression(source, expected).features
+            names.extend(sorted(features, key=list(CATALOGUE).index))
+    unique = dict.fromkeys([*names, "price", "volume"])
+    return tuple(name for name in unique if name not in {"symbol", "session"})
+
+
+def _expressions(scanner: Scanner) -> list[tuple[str, str, ValueType]]:
+    spec = scanner.spec
+    found: list[tuple[str, str, ValueType]] = []
+    if spec.board is not None:
+        found.append(("spec.board.rankBy", spec.board.rank_by, ValueType.NUMBER))
+    if spec.where is not None:
+        found.append(("spec.where", spec.where, ValueType.BOOL))
+    if spec.signal is not None and spec.signal.when is not None:
+        found.append(("spec.signal.when", spec.signal.when, ValueType.BOOL))
+    return found
+
+
+def _compile(path: str, source: str, expected: ValueType, judgement: Judgement) -> Program | None:
+    try:
+        return compile_expression(source, expected)
+    except ExpressionError as error:
+        for problem in error.problems:
+            judgement.refuse(Reason.INVALID_EXPRESSION, path, problem.text, line=problem.line, column=problem.column)
+        return None
+
+
+def _unknown_feature(name: str) -> str:
+    near = difflib.get_close_matches(name, CATALOGUE, n=1)
+    return f"unknown feature '{name}'" + (f"; did you mean {near[0]}?" if near else "; docs/features.md lists them")
+
+
+def _check_fed(used: dict[str, str], market: Market, acceptance: Acceptance, judgement: Judgement) -> None:
+    """Warn of features that would stay unknown for ever: no channel or no reference data behind them."""
+    subscribed: set[Channel] = set()
+    for subscription in acceptance.subscriptions.values():
+        if subscription.spec.market_ref.name == market.metadata.name:
+            subscribed |= set(subscription.spec.channels)
+    for name, path in used.items():
+        feature = CATALOGUE[name]
+        if feature.any_of and subscribed and not subscribed & set(feature.any_of):
+            wanted = " or ".join(feature.any_of)
+            judgement.warn(
+                Reason.FEATURE_WITHOUT_DATA,
+                path,
+                f"{name} stays unknown: no Subscription of this Market takes {wanted}",
+            )
+        if feature.needs_reference and not _has_reference(market, feature.needs_reference):
+            judgement.warn(
+                Reason.FEATURE_WITHOUT_DATA,
+                path,
+                f"{name} stays unknown: Market '{market.metadata.name}' has no spec.reference.{feature.needs_reference}",
+            )
+
+
+def _has_reference(market: Market, field: str) -> bool:
+    reference = market.spec.reference
+    if reference is None:
+        return False
+    source = {
+        "previousClose": reference.previous_close,
+        "averageVolume": reference.average_volume,
+        "volumeCurve": reference.volume_curve,
+        "freeFloat": reference.free_float,
+    }[field]
+    return source not in {None, ReferenceSource.NONE}
