@@ -36,6 +36,7 @@ class RejectionReason(enum.StrEnum):
     WRONG_TYPE = "WrongType"
     NOT_FINITE = "NotFinite"
     NEGATIVE = "Negative"
+    ZERO_PRICE = "ZeroPrice"
     BAD_TIMESTAMP = "BadTimestamp"
     BAD_SYMBOL = "BadSymbol"
     TOO_LARGE = "TooLarge"
