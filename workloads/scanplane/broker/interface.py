@@ -38,7 +38,11 @@ class QueueLimits(Struct, frozen=True, kw_only=True):
 
 
 class PublisherCounts(Struct, frozen=True, kw_only=True):
-    """Totals since the publisher was opened, in batches and in events."""
+    """Totals since the publisher was opened, in batches and in events.
+
+    ``unconfirmed_batches``, ``waiting_batches`` and ``connected`` are of this moment: what is on its way, what is not
+    yet sent, and whether the broker is there. ``resent_batches`` went again after a loss of the connection.
+    """
 
     published_batches: int = 0
     published_events: int = 0
@@ -47,6 +51,9 @@ class PublisherCounts(Struct, frozen=True, kw_only=True):
     dropped_events: int = 0
     reconnects: int = 0
     unconfirmed_batches: int = 0
+    resent_batches: int = 0
+    waiting_batches: int = 0
+    connected: bool = True
 
 
 class Publisher(Protocol):
