@@ -13,6 +13,7 @@ __all__ = [
     "signals_prefix",
     "state",
     "status",
+    "status_fence",
     "status_prefix",
 ]
 
@@ -50,6 +51,11 @@ def state(namespace: str, market: str, partition: Partition) -> str:
 def status(namespace: str, instance: str) -> str:
     """The live figures of a role instance (a value): a RoleStatus as JSON."""
     return f"{namespace}:status:{instance}"
+
+
+def status_fence(namespace: str, instance: str) -> str:
+    """The fence of a role instance's live figures: whoever lost the baton can't overwrite those of the next holder."""
+    return f"{namespace}:status-fence:{instance}"
 
 
 def status_prefix(namespace: str) -> str:

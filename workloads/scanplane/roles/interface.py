@@ -6,7 +6,7 @@ one configuration, prepares itself, stands by, gets its baton, works until it is
 
 import asyncio
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -15,7 +15,11 @@ from scanplane.cache.interface import Cache
 from scanplane.plan.configuration import SecretKey
 from scanplane.telemetry.status import RoleStatus
 
-__all__ = ["Role", "RoleServices", "SecretMissingError", "Secrets"]
+__all__ = ["ReportsProgress", "Role", "RoleInputError", "RoleServices", "SecretMissingError", "Secrets"]
+
+
+class RoleInputError(Exception):
+    """A role can't be made from what it was given (a file is missing, a value makes no sense); the text says what."""
 
 
 class SecretMissingError(Exception):
@@ -67,4 +71,13 @@ class Role(Protocol):
 
     def status(self) -> RoleStatus:
         """The figures of this moment."""
+        ...
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """A role that promises progress; the liveness probe fails while a promise is broken."""
+
+    def stalled(self) -> tuple[str, ...]:
+        """Return one line for each broken promise (see ``Lifecycle.stalled``)."""
         ...
