@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scanplane.listener.clock import REWIND_AFTER, ClockState, EventClock, Step
 from scanplane.marketdata.batches import Tick
 from scanplane.marketdata.channels import Channel
@@ -112,7 +113,9 @@ def test_a_recording_that_begins_again_rewinds_the_clock_and_loses_nothing() -> 
     placed(clock, [START + 5 * 3600 * SECOND])
     steps = placed(clock, [START + index for index in range(REWIND_AFTER)])
     assert steps[0] == Tick(START, rewound=True)
-    assert [step for step in steps if isinstance(step, Trade)] == [trade(START + index) for index in range(REWIND_AFTER)]
+    assert [step for step in steps if isinstance(step, Trade)] == [
+        trade(START + index) for index in range(REWIND_AFTER)
+    ]
     assert clock.counts.rewinds == 1
 
 
@@ -128,7 +131,9 @@ def test_the_next_holder_goes_on_where_the_last_one_stopped() -> None:
     times = [START, START + 100, START + INTERVAL + 7, START + 3 * INTERVAL]
     expected = placed(whole, times)
     begun = placed(first, times[:2])
-    second = EventClock(INTERVAL, ClockState(**{name: getattr(first.state, name) for name in ClockState.__struct_fields__}))
+    second = EventClock(
+        INTERVAL, ClockState(**{name: getattr(first.state, name) for name in ClockState.__struct_fields__})
+    )
     assert begun + placed(second, times[2:]) == expected
 
 
@@ -136,7 +141,9 @@ steps_of_time = st.lists(st.integers(0, 40 * SECOND), min_size=1, max_size=60)
 
 
 @given(steps_of_time, st.data())
-def test_ticks_follow_from_the_events_alone_however_they_are_cut_into_frames(steps: list[int], data: st.DataObject) -> None:
+def test_ticks_follow_from_the_events_alone_however_they_are_cut_into_frames(
+    steps: list[int], data: st.DataObject
+) -> None:
     times: list[int] = []
     now = START
     for step in steps:

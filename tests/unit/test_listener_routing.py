@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import msgspec
 import pytest
+
 from scanplane.listener.routing import MAX_BATCH_EVENTS, Router
 from scanplane.marketdata.batches import Batch, decode_events, decode_tick
 from scanplane.marketdata.channels import Channel
@@ -34,7 +35,11 @@ def shown(batch: Batch) -> tuple[object, ...]:
     header = batch.header
     if header.channel is None:
         return ("tick", header.partition.index, decode_tick(batch.body).tick_ns)
-    return (header.channel, header.partition.index, [event.symbol for event in decode_events(header.channel, batch.body)])
+    return (
+        header.channel,
+        header.partition.index,
+        [event.symbol for event in decode_events(header.channel, batch.body)],
+    )
 
 
 def test_events_are_held_until_a_flush_and_a_tick_flushes_them_first() -> None:

@@ -7,7 +7,6 @@ written again after a crash is recognised as the same.
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Iterable
 
@@ -18,6 +17,7 @@ from scanplane.cache import keys
 from scanplane.cache.interface import Cache, CacheUnavailableError, Entry, Write
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
+from scanplane.roles.backoff import Backoff
 from scanplane.telemetry.latency import LatencyHistogram
 
 __all__ = ["ResultWriter", "WriterCounts"]
@@ -43,9 +43,17 @@ class WriterCounts(Struct, kw_only=True):
 class ResultWriter:
     """Writes what one analyzer finds, one round trip at a time."""
 
-    def __init__(self, cache: Cache, namespace: str, market: str, partition: Partition, generation: int) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        namespace: str,
+        market: str,
+        partition: Partition,
+        generation: int,
+        tick_to_board: LatencyHistogram,
+    ) -> None:
         self.counts = WriterCounts()
-        self.tick_to_board = LatencyHistogram()
+        self._tick_to_board = tick_to_board
         self._cache = cache
         self._namespace = namespace
         self._market = market
@@ -74,10 +82,10 @@ class ResultWriter:
             self._drained.clear()
             self._work.set()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so many signals wait that the analyzer must wait too."""
-        return len(self._entries) >= MAX_WAITING_SIGNALS
+    async def room(self) -> None:
+        """Wait while so many signals wait that the analyzer must wait too."""
+        if len(self._entries) >= MAX_WAITING_SIGNALS:
+            await self._drained.wait()
 
     async def drain(self) -> None:
         """Wait until everything taken so far is written."""
@@ -85,17 +93,16 @@ class ResultWriter:
 
     async def run(self) -> None:
         """Write for ever. Raises FencedError when another analyzer has taken over."""
-        delay_s = 0.05
+        pauses = Backoff()
         while True:
             await self._work.wait()
             try:
                 await self._write()
-                delay_s = 0.05
+                pauses.reset()
             except CacheUnavailableError as error:
                 self.counts.failures += 1
                 _LOG.warning("results wait for the cache: %s", error, extra={"waiting_signals": len(self._entries)})
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
-                delay_s = min(2 * delay_s, 5.0)
+                await asyncio.sleep(pauses.next_seconds())
 
     async def _write(self) -> None:
         boards, quotes, entries = self._boards, self._quotes, self._entries
@@ -116,7 +123,7 @@ class ResultWriter:
             raise
         now_ns = time.time_ns()
         for board in boards.values():
-            self.tick_to_board.record_ns(now_ns - board.received_ns)
+            self._tick_to_board.record_ns(now_ns - board.received_ns)
         self.counts.writes += 1
         self.counts.boards += len(boards)
         self.counts.quotes += len(quotes)

@@ -1,5 +1,6 @@
 """The trading calendars that a Market may name: those of exchange_calendars, as a table, because importing that library
-takes longer than a whole plan. A test keeps the table in step with the library."""
+takes longer than a whole plan. A test keeps the table in step with the library.
+"""
 
 __all__ = ["CALENDARS"]
 

@@ -114,9 +114,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
 def _check_channels(spec: SubscriptionSpec, asset_class: AssetClass, feed: Feed, judgement: Judgement) -> None:
     if feed.spec.massive is None:
         return
-    for channel, message in unsupported_channels(
-        asset_class, spec.channels, delayed=delay_minutes(feed) > 0
-    ).items():
+    for channel, message in unsupported_channels(asset_class, spec.channels, delayed=delay_minutes(feed) > 0).items():
         judgement.refuse(Reason.UNSUPPORTED_CHANNEL, f"spec.channels[{spec.channels.index(channel)}]", message)
     for channel in spec.channels:
         limit = symbol_limit(asset_class, channel)

@@ -65,7 +65,8 @@ def _compile(path: str, source: str, expected: ValueType, judgement: Judgement) 
         return compile_expression(source, expected)
     except ExpressionError as error:
         for problem in error.problems:
-            judgement.refuse(Reason.INVALID_EXPRESSION, path, problem.text, line=problem.line, column=problem.column)
+            text = f"{problem.message}; {problem.suggestion}" if problem.suggestion else problem.message
+            judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=problem.line, column=problem.column)
         return None
 
 

@@ -1,0 +1,241 @@
+"""What is wrong with a resource becomes a reason and a sentence, and never stops the rest."""
+
+import pytest
+
+from scanplane.plan.calendars import CALENDARS
+from scanplane.plan.inventory import Finding, Home, Reason, ResourceKey, Severity
+from scanplane.plan.planner import plan
+from scanplane.resources.kinds import Kind
+from support.inventories import US_STOCKS, inventory_of
+
+SECOND_FEED = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {name: other}
+spec: {provider: Massive, massive: {feed: Delayed, apiKeySecretRef: {name: massive, key: apiKey}}}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: zz}
+spec:
+  feedRef: {name: other}
+  marketRef: {name: us-stocks}
+  channels: [SecondAggregates]
+  symbols: [AAPL]
+"""
+SECOND_MARKET = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {name: crypto}
+spec: {assetClass: Crypto}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: zz}
+spec:
+  feedRef: {name: massive}
+  marketRef: {name: crypto}
+  channels: [Trades]
+  symbols: ["*"]
+"""
+SECOND_DELIVERY = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: aa}
+spec:
+  feedRef: {name: massive}
+  marketRef: {name: us-stocks}
+  channels: [SecondAggregates]
+  symbols: ["*"]
+  delivery: {timeToLive: 5s}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: zz}
+spec:
+  feedRef: {name: massive}
+  marketRef: {name: us-stocks}
+  channels: [SecondAggregates]
+  symbols: ["*"]
+  delivery: {timeToLive: 10s}
+"""
+
+CASES = [
+    pytest.param(
+        US_STOCKS.replace("feedRef: {name: massive}", "feedRef: {name: masive}"),
+        "Subscription/us-stocks-seconds",
+        Reason.REFERENCE_NOT_FOUND,
+        "feedRef.name there is no Feed 'masive' in namespace 'default'; there is massive",
+        id="dangling feed",
+    ),
+    pytest.param(
+        US_STOCKS.replace("kind: Scanner", "kind: Scanner").replace(
+            "  marketRef: {name: us-stocks}\n  where", "  marketRef: {name: eu-stocks}\n  where"
+        ),
+        "Scanner/top-gappers",
+        Reason.REFERENCE_NOT_FOUND,
+        "marketRef.name there is no Market 'eu-stocks' in namespace 'default'; there is us-stocks",
+        id="dangling market",
+    ),
+    pytest.param(
+        US_STOCKS.replace("gap_percent >= 4.0", "gapp_percent >= 4.0"),
+        "Scanner/top-gappers",
+        Reason.INVALID_EXPRESSION,
+        "where:1:17 unknown feature 'gapp_percent'; did you mean gap_percent?",
+        id="bad expression",
+    ),
+    pytest.param(
+        US_STOCKS.replace("limit: 20", "columns: [prise]"),
+        "Scanner/top-gappers",
+        Reason.UNKNOWN_FEATURE,
+        "board.columns[0] unknown feature 'prise'; did you mean price?",
+        id="bad column",
+    ),
+    pytest.param(
+        US_STOCKS.replace("name: massive, key: apiKey", "name: massiv, key: apiKey"),
+        "Feed/massive",
+        Reason.SECRET_NOT_FOUND,
+        "massive.apiKeySecretRef.name there is no Secret 'massiv': create it with the key 'apiKey'",
+        id="missing secret",
+    ),
+    pytest.param(
+        US_STOCKS.replace("key: apiKey", "key: apikey"),
+        "Feed/massive",
+        Reason.SECRET_NOT_FOUND,
+        "massive.apiKeySecretRef.key Secret 'massive' has no key 'apikey'; it has apiKey",
+        id="missing key",
+    ),
+    pytest.param(
+        US_STOCKS.replace("assetClass: Stocks", "assetClass: Stocks\n  calendar: NYSEE"),
+        "Market/us-stocks",
+        Reason.UNKNOWN_CALENDAR,
+        "calendar there is no calendar 'NYSEE': write an exchange's MIC such as XNYS, or 24/7",
+        id="unknown calendar",
+    ),
+    pytest.param(
+        US_STOCKS.replace('postmarket: "20:00"', 'postmarket: "03:00"'),
+        "Market/us-stocks",
+        Reason.INVALID_SESSIONS,
+        "sessions.postmarket postmarket ends at 03:00, before premarket begins at 04:00",
+        id="sessions turned round",
+    ),
+    pytest.param(
+        US_STOCKS.replace("RealTime", "Delayed").replace("[SecondAggregates]", "[Quotes]"),
+        "Subscription/us-stocks-seconds",
+        Reason.UNSUPPORTED_CHANNEL,
+        "channels[0] the delayed feed has no Quotes for asset class Stocks; "
+        "use FairMarketValue, MinuteAggregates, SecondAggregates, Trades",
+        id="channel that the feed lacks",
+    ),
+    pytest.param(
+        US_STOCKS + SECOND_FEED,
+        "Subscription/zz",
+        Reason.OVERLAPPING_FEEDS,
+        "symbols Subscription 'us-stocks-seconds' already brings SecondAggregates of its symbols to this Market from Feed "
+        "'massive', and both together would be counted twice: take each symbol from one Feed",
+        id="the same from two feeds",
+    ),
+    pytest.param(
+        US_STOCKS + SECOND_MARKET,
+        "Subscription/zz",
+        Reason.CONFLICTING_ASSET_CLASS,
+        "feedRef.name one connection carries one asset class, and Subscription 'us-stocks-seconds' takes Stocks from Feed "
+        "'massive': make a Feed of its own for Crypto",
+        id="two asset classes on one connection",
+    ),
+    pytest.param(
+        US_STOCKS + SECOND_DELIVERY,
+        "Subscription/zz",
+        Reason.CONFLICTING_DELIVERY,
+        "delivery.timeToLive 10s contradicts 5s in Subscription 'aa' to the same Market: write the same, or leave one out",
+        id="deliveries that contradict",
+    ),
+]
+
+
+def errors_of(findings: tuple[Finding, ...]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity is Severity.ERROR]
+
+
+@pytest.mark.parametrize(("text", "key", "reason", "message"), CASES)
+def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, key: str, reason: Reason, message: str) -> None:
+    found = [finding for finding in plan(inventory_of(text)).findings if str(finding.key) == key]
+    assert [(finding.reason, str(finding)) for finding in found] == [(reason, message)]
+
+
+def test_a_mistake_in_one_scanner_leaves_the_others_running() -> None:
+    broken = US_STOCKS[US_STOCKS.index("apiVersion", US_STOCKS.index("kind: Subscription")) :]
+    broken = "---\n" + broken.replace("top-gappers", "broken").replace("price >= 2.0", "prise >= 2.0")
+    broken = broken[broken.rindex("---") :]
+    planned = plan(inventory_of(US_STOCKS + broken))
+    assert [finding.key.name for finding in errors_of(planned.findings)] == ["broken"]
+    analyzer = planned.configurations["analyzer-us-stocks-0"]
+    assert [scanner.name for scanner in analyzer.scanners] == ["top-gappers"]  # type: ignore[union-attr]  # an analyzer
+
+
+def test_a_bad_edit_keeps_the_last_good_version_running() -> None:
+    good = plan(inventory_of(US_STOCKS))
+    bad = inventory_of(US_STOCKS.replace("gap_percent >= 4.0", "gap_percent >== 4.0"), last_good=good.accepted)
+    planned = plan(bad)
+    assert errors_of(planned.findings)
+    assert planned.configurations == good.configurations
+    assert planned.accepted == good.accepted
+
+
+def test_a_deleted_resource_is_not_kept_by_its_last_good_version() -> None:
+    good = plan(inventory_of(US_STOCKS))
+    without = US_STOCKS[: US_STOCKS.rindex("---")]
+    planned = plan(inventory_of(without, last_good=good.accepted))
+    assert planned.configurations["analyzer-us-stocks-0"].scanners == ()  # type: ignore[union-attr]  # an analyzer
+
+
+def test_what_stands_on_a_refused_resource_says_which_one_to_mend() -> None:
+    planned = plan(inventory_of(US_STOCKS, secrets={}))
+    messages = {str(finding.key): str(finding) for finding in errors_of(planned.findings)}
+    assert (
+        messages["Subscription/us-stocks-seconds"]
+        == "feedRef.name Feed 'massive' is not accepted itself: mend it first"
+    )
+    assert sorted(planned.configurations) == ["gateway"]
+
+
+def test_a_feature_that_nobody_feeds_is_a_warning() -> None:
+    planned = plan(inventory_of(US_STOCKS.replace("price >= 2.0", "spread_percent < 1.0 && free_float < 2e7")))
+    assert [(finding.severity, finding.reason, str(finding)) for finding in planned.findings] == [
+        (
+            Severity.WARNING,
+            Reason.FEATURE_WITHOUT_DATA,
+            "where free_float stays unknown: Market 'us-stocks' has no spec.reference.freeFloat",
+        ),
+        (
+            Severity.WARNING,
+            Reason.FEATURE_WITHOUT_DATA,
+            "where spread_percent stays unknown: no Subscription of this Market takes Quotes",
+        ),
+    ]
+    assert ResourceKey(Kind.SCANNER, "top-gappers") in planned.accepted
+
+
+def test_a_cluster_needs_a_broker_and_a_cache() -> None:
+    data_plane = "apiVersion: scanplane.io/v1alpha1\nkind: DataPlane\nmetadata: {name: default}\nspec: {}\n"
+    planned = plan(inventory_of(data_plane, home=Home.CLUSTER))
+    assert [finding.reason for finding in planned.findings] == [Reason.SERVICE_REQUIRED] * 2
+    assert plan(inventory_of(data_plane)).findings == ()
+
+
+def test_a_data_plane_of_another_name_is_not_used_and_says_so() -> None:
+    data_plane = (
+        "apiVersion: scanplane.io/v1alpha1\nkind: DataPlane\nmetadata: {name: other}\nspec: {gateway: {port: 9999}}\n"
+    )
+    planned = plan(inventory_of(data_plane))
+    assert [finding.reason for finding in planned.findings] == [Reason.NOT_USED]
+    assert planned.configurations["gateway"].port == 8080  # type: ignore[union-attr]  # a gateway
+
+
+def test_the_table_of_calendars_is_that_of_the_library() -> None:
+    import exchange_calendars  # noqa: PLC0415  # takes a second, and only this test needs it
+
+    assert frozenset(exchange_calendars.get_calendar_names(include_aliases=True)) == CALENDARS

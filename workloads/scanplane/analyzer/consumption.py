@@ -1,0 +1,204 @@
+"""One term of work under a baton: consume, apply, evaluate, write, save, acknowledge.
+
+What makes a kill harmless is the order: results are written before the state that covers them is saved, and the state is saved
+before the broker is told that the batches behind it are done. So after a kill the broker repeats exactly what the saved
+state does not know, and results that were written already are recognised by their ids.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.analyzer.positions import Positions, Verdict
+from scanplane.analyzer.writer import ResultWriter
+from scanplane.broker.interface import Consumer, Delivery
+from scanplane.cache.interface import Cache, CacheUnavailableError
+from scanplane.engine import Engine, Evaluation
+from scanplane.marketdata.batches import BatchHeader, decode_tick
+from scanplane.roles.backoff import Backoff
+from scanplane.telemetry.traces import BatchTraces
+
+__all__ = ["POSITIONS_FIELD", "Consumption", "ConsumptionCounts"]
+
+POSITIONS_FIELD = "positions"
+SAVE_INTERVAL_S = 1.0
+MAX_UNSAVED_BATCHES = 2000
+QUOTE_INTERVAL_S = 1.0
+SLICE_S = 0.005
+
+
+class ConsumptionCounts(Struct, kw_only=True):
+    """Totals for status and metrics."""
+
+    batches: int = 0
+    events: int = 0
+    ticks: int = 0
+    malformed_batches: int = 0
+    saves: int = 0
+    saved_bytes: int = 0
+    rewinds: int = 0
+
+
+class _Save(Struct, frozen=True):
+    """A state to be saved and the last batch that it covers."""
+
+    fields: Mapping[str, bytes | None]
+    tag: int
+
+
+class Consumption:
+    """Joins consumer, engine, writer and cache for as long as the baton is held."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        engine: Engine,
+        positions: Positions,
+        writer: ResultWriter,
+        cache: Cache,
+        state_key: str,
+        stream_key: str,
+        generation: int,
+        data_label: str,
+        traces: BatchTraces,
+    ) -> None:
+        self.counts = ConsumptionCounts()
+        self.tick_ns = 0
+        self._consumer = consumer
+        self._engine = engine
+        self._positions = positions
+        self._writer = writer
+        self._cache = cache
+        self._state_key = state_key
+        self._stream_key = stream_key
+        self._generation = generation
+        self._data_label = data_label
+        self._traces = traces
+        self._saves: asyncio.Queue[_Save] = asyncio.Queue(maxsize=1)
+        self._saving = False
+        self._unsaved_tag: int | None = None
+        self._unsaved_batches = 0
+        self._last_save = time.monotonic()
+        self._last_quotes = time.monotonic()
+        self._received_ns = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until *stop*; then everything that was applied is written, saved and acknowledged."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._writer.run(), name="writes results")
+            saving = group.create_task(self._save_when_asked(), name="saves state")
+            stopping = group.create_task(self._stop_consumer(stop), name="stops consuming")
+            await self._consume(stop)
+            stopping.cancel()
+            await self._saves.join()
+            if self._unsaved_tag is not None:
+                self._write_quotes()
+                await self._save(_Save(self._snapshot(), self._unsaved_tag))
+            await self._writer.drain()
+            writing.cancel()
+            saving.cancel()
+
+    async def _stop_consumer(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await self._consumer.stop()
+
+    async def _consume(self, stop: asyncio.Event) -> None:
+        until = time.monotonic() + SLICE_S
+        async for delivery in self._consumer:
+            if stop.is_set():
+                return
+            await self._take(delivery)
+            now = time.monotonic()
+            if now >= until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + SLICE_S
+
+    async def _take(self, delivery: Delivery) -> None:
+        header = delivery.batch.header
+        if self._positions.judge(header) is Verdict.NEXT:
+            try:
+                await self._apply(header, delivery.batch.body)
+            except msgspec.DecodeError:
+                self.counts.malformed_batches += 1
+        self._unsaved_tag = delivery.tag
+        self._unsaved_batches += 1
+        if not self._saving and self._is_save_due():
+            self._request_save()
+        while self._writer.is_full or self._unsaved_batches > 2 * MAX_UNSAVED_BATCHES:
+            await asyncio.sleep(
+                0.01
+            )  # the cache is behind: what we do not take waits at the broker, bounded and counted
+
+    async def _apply(self, header: BatchHeader, body: bytes) -> None:
+        self.counts.batches += 1
+        self._received_ns = header.last_received_ns
+        if header.channel is not None:
+            with self._traces.span_from(header.traceparent, "analyzer.apply"):
+                self.counts.events += self._engine.apply(header.channel, body)
+            return
+        tick = decode_tick(body)
+        self.counts.ticks += 1
+        if tick.rewound:
+            await self._forget_signals()
+        with self._traces.span_from(header.traceparent, "analyzer.evaluate"):
+            self._publish(self._engine.tick(tick))
+        self.tick_ns = tick.tick_ns
+        if time.monotonic() - self._last_quotes >= QUOTE_INTERVAL_S:
+            self._write_quotes()
+
+    async def _forget_signals(self) -> None:
+        """A recording began again: its signals would be taken for repeats of those of the first time."""
+        self.counts.rewinds += 1
+        await self._writer.drain()
+        await self._cache.delete([self._stream_key])
+
+    def _publish(self, evaluation: Evaluation) -> None:
+        now_ns = time.time_ns()
+        stamp = {"received_ns": self._received_ns, "evaluated_ns": now_ns, "data_label": self._data_label}
+        self._writer.put(
+            [msgspec.structs.replace(board, **stamp) for board in evaluation.boards],
+            [msgspec.structs.replace(signal, **stamp) for signal in evaluation.signals],
+        )
+
+    def _write_quotes(self) -> None:
+        self._last_quotes = time.monotonic()
+        self._writer.put((), (), self._engine.quotes())
+
+    def _is_save_due(self) -> bool:
+        due = time.monotonic() - self._last_save >= SAVE_INTERVAL_S
+        return due or self._unsaved_batches >= MAX_UNSAVED_BATCHES
+
+    def _snapshot(self) -> dict[str, bytes | None]:
+        return {**self._engine.snapshot(), POSITIONS_FIELD: self._positions.encode()}
+
+    def _request_save(self) -> None:
+        assert self._unsaved_tag is not None
+        self._saving = True
+        self._saves.put_nowait(_Save(self._snapshot(), self._unsaved_tag))
+        self._unsaved_tag, self._unsaved_batches = None, 0
+        self._last_save = time.monotonic()
+
+    async def _save_when_asked(self) -> None:
+        while True:
+            save = await self._saves.get()
+            await self._save(save)
+            self._saving = False
+            self._saves.task_done()
+
+    async def _save(self, save: _Save) -> None:
+        """Save and acknowledge, for as long as it takes the cache to be there."""
+        await self._writer.drain()
+        pauses = Backoff()
+        while True:
+            try:
+                await self._cache.save_state(self._state_key, self._generation, save.fields)
+            except CacheUnavailableError:
+                await asyncio.sleep(pauses.next_seconds())
+            else:
+                break
+        self.counts.saves += 1
+        self.counts.saved_bytes += sum(len(field) for field in save.fields.values() if field is not None)
+        await self._consumer.acknowledge(save.tag)

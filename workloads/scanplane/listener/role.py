@@ -1,0 +1,250 @@
+"""The listener as a role: one connection, held under a baton, so that the provider never sees two."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+
+from scanplane.broker.interface import BatonHold, BrokerUnavailableError, Publisher, QueueLimits
+from scanplane.feeds.factory import open_feed
+from scanplane.feeds.interface import ConnectionPhase, FeedConnection
+from scanplane.listener.clock import ClockState
+from scanplane.listener.frames import FrameBuffer
+from scanplane.listener.pipeline import Pipeline
+from scanplane.listener.routing import Router
+from scanplane.plan.configuration import ListenerConfiguration, Route, configuration_hash
+from scanplane.roles.backoff import Backoff, wait_unless
+from scanplane.roles.batons import serve_with_baton
+from scanplane.roles.failures import first_failure
+from scanplane.roles.interface import RoleServices
+from scanplane.roles.lifecycle import Lifecycle
+from scanplane.telemetry.setup import Telemetry
+from scanplane.telemetry.status import Phase, RoleStatus
+
+__all__ = ["Listener"]
+
+FLUSH_S = 5.0
+CONGESTED_BATCHES = 1024
+
+
+class Listener:
+    """One listener, made from one configuration; see :class:`scanplane.roles.interface.Role`."""
+
+    def __init__(self, configuration: ListenerConfiguration, services: RoleServices, telemetry: Telemetry) -> None:
+        self._configuration = configuration
+        self._services = services
+        self._telemetry = telemetry
+        self._lifecycle = Lifecycle(
+            role="listener", instance=configuration.name, configuration=configuration_hash(configuration)
+        )
+        self._buffer = FrameBuffer()
+        self._connection: FeedConnection | None = None
+        self._pipeline: Pipeline | None = None
+        self._routers: list[Router] = []
+        self._publishers: dict[str, Publisher] = {}
+        self._latency = telemetry.latency(
+            "receipt_to_publish",
+            "From the receipt of a batch's newest event to its hand-over to the broker.",
+            role="listener",
+            instance=configuration.name,
+        )
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return self._configuration.name
+
+    @property
+    def standby(self) -> asyncio.Event:
+        """Set once prepared."""
+        return self._lifecycle.standby
+
+    @property
+    def active(self) -> asyncio.Event:
+        """Set while connected or connecting under the baton."""
+        return self._lifecycle.active
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Live until *stop* is set; see the restart contract."""
+        try:
+            self._connection = self._open_feed(self._services.files)
+            await self._prepare_markets(stop)
+            if not stop.is_set():
+
+                async def work(hold: BatonHold) -> None:
+                    with first_failure():
+                        await self._work(hold, stop)
+
+                await serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
+        finally:
+            self._lifecycle.end()
+            self._telemetry.forget_latency(self._latency)
+
+    def _open_feed(self, files: Path) -> FeedConnection:
+        return open_feed(self._configuration, self._services.secrets.read, files, throttle=self._throttle)
+
+    async def _throttle(self) -> None:
+        """Let a source that can wait, wait: for room among the frames and for the broker."""
+        await self._buffer.room()
+        while self._is_congested():  # noqa: ASYNC110  # a broker tells nobody when it has caught up
+            await asyncio.sleep(0.001)
+
+    def _is_congested(self) -> bool:
+        return any(publisher.counts.waiting_batches > CONGESTED_BATCHES for publisher in self._publishers.values())
+
+    async def _prepare_markets(self, stop: asyncio.Event) -> None:
+        """Make the queues before anything is published; a broker that is not there yet is waited for."""
+        pauses = Backoff()
+        while not stop.is_set():
+            try:
+                for route in self._configuration.routes:
+                    await self._services.broker.prepare_market(route.market, route.partitions, _limits(route))
+            except BrokerUnavailableError as error:
+                self._lifecycle.report_problem("broker", f"{self.name} waits for the broker: {error}")
+                await wait_unless(stop, pauses.next_seconds())
+            else:
+                self._lifecycle.clear_problem("broker")
+                return
+
+    async def _work(self, hold: BatonHold, stop: asyncio.Event) -> None:
+        """Hold the connection until *stop*; then close it, publish what was received, and leave the clocks."""
+        assert self._connection is not None
+        connection = self._connection
+        clocks = _decode_memo(hold.memo)
+        async with AsyncExitStack() as stack:
+            for route in self._configuration.routes:
+                self._publishers[route.market] = await stack.enter_async_context(
+                    self._services.broker.publisher(route.market, _limits(route), confirms=route.publisher_confirms)
+                )
+            self._routers = [self._router(route, hold.generation, clocks) for route in self._configuration.routes]
+            self._pipeline = pipeline = Pipeline(
+                self._buffer, connection.decoder, self._routers, self._is_streaming, self._latency, self._has_room
+            )
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(connection.run(self._buffer.put), name=f"{self.name} reads")
+                group.create_task(pipeline.run(), name=f"{self.name} processes")
+                await stop.wait()
+                reading.cancel()
+                await asyncio.wait([reading])
+                pipeline.end()
+            await self._flush_publishers()
+            hold.leave(_encode_memo(self._routers))
+
+    async def _flush_publishers(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                for publisher in self._publishers.values():
+                    await publisher.flush()
+        except TimeoutError:
+            left = sum(publisher.counts.waiting_batches for publisher in self._publishers.values())
+            self._lifecycle.log.warning("%d batches could not be published before the hand-over", left)
+
+    def _router(self, route: Route, epoch: int, clocks: dict[str, ClockState]) -> Router:
+        return Router(
+            self._configuration.feed,
+            route,
+            epoch,
+            self._publishers[route.market].publish,
+            clock_state=clocks.get(route.market),
+            traceparent=self._traceparent,
+        )
+
+    def _traceparent(self) -> str:
+        return self._telemetry.traces.batch_context(start_ns=self._buffer_time_ns())
+
+    def _buffer_time_ns(self) -> int:
+        pipeline = self._pipeline
+        return pipeline.last_received_ns if pipeline is not None and pipeline.last_received_ns else time.time_ns()
+
+    def _is_streaming(self) -> bool:
+        assert self._connection is not None
+        return self._connection.counts.phase in {ConnectionPhase.STREAMING, ConnectionPhase.FINISHED}
+
+    def _has_room(self) -> bool:
+        """Whether the broker keeps up; while it is away, the publisher's own bound decides what is dropped."""
+        return not self._is_congested() or any(
+            not publisher.counts.connected for publisher in self._publishers.values()
+        )
+
+    def status(self) -> RoleStatus:
+        """The figures of this moment."""
+        figures: dict[str, float] = {
+            "frames_total": self._buffer.counts.frames,
+            "received_bytes_total": self._buffer.counts.bytes,
+            "dropped_frames_total": self._buffer.counts.dropped_frames,
+            "waiting_bytes": self._buffer.held_bytes,
+            **self._latency.figures(),
+        }
+        if self._connection is not None:
+            counts = self._connection.counts
+            figures |= {
+                "connects_total": counts.connects,
+                "disconnects_total": counts.disconnects,
+                "authentication_failures_total": counts.authentication_failures,
+                "connection_limit_refusals_total": counts.connection_limit_refusals,
+                "unacknowledged_topics": len(counts.unacknowledged),
+                "streaming": float(counts.phase is ConnectionPhase.STREAMING),
+            }
+            self._report_connection(counts.last_error, counts.unacknowledged)
+        if self._pipeline is not None:
+            figures["events_total"] = self._pipeline.events
+            figures["rejected_total"] = self._pipeline.rejected.total()
+            figures |= {f"rejected_{_snake(reason)}_total": count for reason, count in self._pipeline.rejected.items()}
+            figures |= self._stream_figures()
+        return self._lifecycle.status(figures)
+
+    def _stream_figures(self) -> dict[str, float]:
+        publishers = [publisher.counts for publisher in self._publishers.values()]
+        clocks = [router.clock for router in self._routers if router.clock is not None]
+        newest_ns = max((clock.newest_ns for clock in clocks), default=0)
+        return {
+            "published_batches_total": sum(counts.published_batches for counts in publishers),
+            "dropped_batches_total": sum(counts.dropped_batches for counts in publishers),
+            "dropped_events_total": sum(counts.dropped_events for counts in publishers),
+            "unconfirmed_batches": sum(counts.unconfirmed_batches for counts in publishers),
+            "waiting_batches": sum(counts.waiting_batches for counts in publishers),
+            "broker_reconnects_total": sum(counts.reconnects for counts in publishers),
+            "not_subscribed_total": sum(router.counts.not_subscribed for router in self._routers),
+            "ticks_total": sum(clock.counts.ticks for clock in clocks),
+            "late_events_total": sum(clock.counts.late_events for clock in clocks),
+            "refused_clock_jumps_total": sum(clock.counts.refused_jumps for clock in clocks),
+            "event_time_unix_seconds": newest_ns / 1e9,
+        }
+
+    def _report_connection(self, last_error: str, unacknowledged: tuple[str, ...]) -> None:
+        if last_error and not self._is_streaming() and self._lifecycle.phase is Phase.ACTIVE:
+            self._lifecycle.report_problem("provider", last_error)
+        else:
+            self._lifecycle.clear_problem("provider")
+        if unacknowledged:
+            shown = ", ".join(unacknowledged[:5])
+            self._lifecycle.report_problem(
+                "topics", f"the provider did not acknowledge {len(unacknowledged)} topics: {shown}"
+            )
+        else:
+            self._lifecycle.clear_problem("topics")
+
+
+def _limits(route: Route) -> QueueLimits:
+    return QueueLimits(time_to_live_ns=route.time_to_live_ns, max_bytes=route.max_bytes)
+
+
+def _snake(reason: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in reason).lstrip("_")
+
+
+def _encode_memo(routers: list[Router]) -> bytes:
+    states = {router.route.market: router.clock.state for router in routers if router.clock is not None}
+    return msgspec.json.encode(states)
+
+
+def _decode_memo(memo: bytes) -> dict[str, ClockState]:
+    """Return the clocks that the last holder left; none after a kill, and none if it wrote another format."""
+    if not memo:
+        return {}
+    try:
+        return msgspec.json.decode(memo, type=dict[str, ClockState])
+    except msgspec.DecodeError:
+        return {}
