@@ -1,0 +1,81 @@
+"""One role instance at home: its role, begun again where it fails, until it is told to stop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from scanplane.plan.configuration import RoleConfiguration
+from scanplane.roles.backoff import Backoff, wait_unless
+from scanplane.roles.interface import Role
+from scanplane.telemetry.logs import with_fields
+
+__all__ = ["Instance", "MakeRole", "NotReadyError"]
+
+READY_S = 60.0
+STOP_S = 25.0
+
+MakeRole = Callable[[RoleConfiguration], Role]
+
+_LOG = with_fields(logging.getLogger("scanplane.local"), role="home")
+
+
+class NotReadyError(Exception):
+    """The role did not get ready; the text says why, in one line."""
+
+
+class Instance:
+    """A role with one configuration. ``live`` is its whole life; run it as a task."""
+
+    def __init__(self, configuration: RoleConfiguration, make_role: MakeRole) -> None:
+        self.configuration = configuration
+        self.role = make_role(configuration)
+        self.failures = 0
+        self._make_role = make_role
+        self._stop = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._was_ready = False
+        self._failure = "it ended before it was ready"
+
+    async def live(self) -> None:
+        """Run the role until ``stop``. One that fails before it was ever ready ends; a later failure begins it again."""
+        pauses = Backoff(first_seconds=0.2, longest_seconds=10.0)
+        try:
+            while not self._stop.is_set():
+                try:
+                    await self.role.run(self._stop)
+                except Exception as error:  # whatever fails, the other roles go on
+                    self.failures += 1
+                    self._failure = str(error) or type(error).__name__
+                    if not self._was_ready:
+                        _LOG.debug("%s failed", self.role.name, exc_info=True)
+                        return
+                    _LOG.exception("%s failed and begins again", self.role.name, extra={"instance": self.role.name})
+                    if not await wait_unless(self._stop, pauses.next_seconds()):
+                        self.role = self._make_role(self.configuration)
+                else:
+                    return
+        finally:
+            self._ended.set()
+
+    async def ready(self) -> None:
+        """Wait until the role stands by. Raises NotReadyError if it ends or takes too long."""
+        standby = asyncio.ensure_future(self.role.standby.wait())
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([standby, ended], timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+            if not standby.done():
+                raise NotReadyError(self._failure if ended.done() else f"it was not ready within {READY_S:g} s")
+            self._was_ready = True
+        finally:
+            standby.cancel()
+            ended.cancel()
+
+    async def stop(self) -> bool:
+        """Ask the role to hand over and wait for it; tell whether it ended in time."""
+        self._stop.set()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,136 @@
+"""Keeps what runs equal to what is planned: the restart contract within one process.
+
+A new configuration is a new role. It prepares itself beside the old one, and only when it stands by, the old one is told
+to stop; the baton does the rest. A role that fails to get ready leaves the old one serving. The gateway is the exception:
+two cannot listen on one port, so the old one ends first and its clients reconnect.
+"""
+
+import asyncio
+import enum
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from scanplane.local.instance import Instance, MakeRole, NotReadyError
+from scanplane.plan.configuration import GatewayConfiguration, Role, RoleConfiguration, configuration_hash
+from scanplane.plan.restarts import Restart, explain_restart
+from scanplane.roles import interface
+from scanplane.telemetry.logs import with_fields
+
+__all__ = ["Action", "Change", "Supervisor"]
+
+_LOG = with_fields(logging.getLogger("scanplane.local"), role="home")
+_START_ORDER = (Role.GATEWAY, Role.ANALYZER, Role.LISTENER)
+
+
+class Action(enum.StrEnum):
+    """What was done to an instance."""
+
+    STARTED = "started"
+    RESTARTED = "restarted"
+    STOPPED = "stopped"
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One thing that was done. Where it failed, ``error`` says why, and an old configuration goes on."""
+
+    instance: str
+    action: Action
+    restart: Restart | None = None
+    error: str | None = None
+
+
+class Supervisor:
+    """Runs roles as tasks of one group: enter it, ``apply`` configurations to it, and leaving it stops them all."""
+
+    def __init__(self, make_role: MakeRole) -> None:
+        self._make_role = make_role
+        self._instances: dict[str, Instance] = {}
+        self._tasks: dict[Instance, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for name in sorted(self._instances, key=_start_order, reverse=True):
+                await self._end(name)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await self._group.__aexit__(kind, error, trace)
+
+    @property
+    def roles(self) -> dict[str, interface.Role]:
+        """The roles that run now, by instance name."""
+        return {name: instance.role for name, instance in self._instances.items()}
+
+    async def apply(self, configurations: Mapping[str, RoleConfiguration]) -> list[Change]:
+        """Make what runs equal to *configurations*; return what was done, in order."""
+        changes: list[Change] = []
+        for name in sorted(self._instances.keys() - configurations.keys()):
+            await self._end(name)
+            changes.append(Change(instance=name, action=Action.STOPPED))
+        for name in sorted(configurations, key=_start_order):
+            configuration = configurations[name]
+            running = self._instances.get(name)
+            if running is None:
+                changes.append(Change(instance=name, action=Action.STARTED, error=await self._begin(configuration)))
+            elif configuration_hash(running.configuration) != configuration_hash(configuration):
+                changes.append(await self._restart(running, configuration))
+        return changes
+
+    async def _restart(self, running: Instance, configuration: RoleConfiguration) -> Change:
+        name = configuration.name
+        restart = explain_restart(running.configuration, configuration)
+        _LOG.info("restarting %s: %s", name, restart, extra={"instance": name, "reasons": list(restart.reasons)})
+        if isinstance(configuration, GatewayConfiguration):
+            await self._end(name)
+            error = await self._begin(configuration)
+            if error is not None:
+                await self._begin(running.configuration)
+        else:
+            error = await self._begin(configuration)
+        if error is not None:
+            _LOG.error("%s keeps its old configuration: %s", name, error, extra={"instance": name})
+        return Change(instance=name, action=Action.RESTARTED, restart=restart, error=error)
+
+    async def _begin(self, configuration: RoleConfiguration) -> str | None:
+        """Start a role beside the one that runs under its name, if any, and let it take over; return why not."""
+        try:
+            instance = Instance(configuration, self._make_role)
+        except Exception as error:  # a role that cannot even be made must not end the others
+            return str(error)
+        self._tasks[instance] = self._group.create_task(instance.live(), name=configuration.name)
+        try:
+            await instance.ready()
+        except NotReadyError as error:
+            await self._stop(instance)
+            return str(error)
+        before = self._instances.get(configuration.name)
+        self._instances[configuration.name] = instance
+        if before is not None:
+            await self._stop(before)
+        return None
+
+    async def _end(self, name: str) -> None:
+        await self._stop(self._instances.pop(name))
+
+    async def _stop(self, instance: Instance) -> None:
+        if not await instance.stop():
+            _LOG.error("%s did not stop in time and is cancelled", instance.role.name)
+        task = self._tasks.pop(instance)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _start_order(name: str) -> tuple[int, str]:
+    """Readers before writers: nothing is published that nobody waits for."""
+    return (_START_ORDER.index(Role(name.partition("-")[0])), name)
