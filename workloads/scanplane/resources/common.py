@@ -50,9 +50,12 @@ def rule(expression: str, message: str, holds: Callable[[Any], bool], at: str = 
     return Rule(expression, message, holds, at)
 
 
-def wording(noun: str, hint: str) -> dict[str, str]:
-    """Return how to speak of a value that a pattern refuses: ``'5 sec' is not <noun>; <hint>``."""
-    return {"noun": noun, "hint": hint}
+def wording(noun: str, hint: str, *, private: bool = False) -> dict[str, object]:
+    """Return how to speak of a value that a pattern refuses: ``'5 sec' is not <noun>; <hint>``.
+
+    A *private* value is not repeated: somebody may have written a password there.
+    """
+    return {"noun": noun, "hint": hint, "private": private}
 
 
 ResourceName = Annotated[
@@ -127,7 +130,7 @@ class SecretKeyReference(Struct, frozen=True, kw_only=True, forbid_unknown_field
             pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
             min_length=1,
             max_length=253,
-            extra=wording("the name of a Secret", "use lower-case letters, digits, hyphens and dots"),
+            extra=wording("the name of a Secret", "use lower-case letters, digits, hyphens and dots", private=True),
         ),
     ]
     key: Annotated[
@@ -137,6 +140,8 @@ class SecretKeyReference(Struct, frozen=True, kw_only=True, forbid_unknown_field
             pattern=r"^[-._a-zA-Z0-9]+$",
             min_length=1,
             max_length=253,
-            extra=wording("a key of a Secret", "use letters, digits, hyphens, dots and underscores, such as apiKey"),
+            extra=wording(
+                "a key of a Secret", "use letters, digits, hyphens, dots and underscores, such as apiKey", private=True
+            ),
         ),
     ]

@@ -99,7 +99,9 @@ class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
                 "Nothing is exported if left out.",
                 pattern=r"^https?://[^\s]+$",
                 max_length=512,
-                extra=wording("an HTTP URL", "write http:// or https:// and a host, such as http://collector:4318"),
+                extra=wording(
+                    "an HTTP URL", "write http:// or https:// and a host, such as http://collector:4318", private=True
+                ),
             ),
         ]
         | None

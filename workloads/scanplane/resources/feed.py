@@ -52,7 +52,11 @@ class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
                 description="WebSocket URL of a server that speaks Massive's protocol, up to but without the market's "
                 "name, such as ws://simulator:8765. Instead of feed.",
                 pattern=r"^wss?://[^\s/]+(/[^\s]*)?$",
-                extra=wording("a WebSocket URL", "write ws:// or wss:// and a host, such as wss://socket.massive.com"),
+                extra=wording(
+                    "a WebSocket URL",
+                    "write ws:// or wss:// and a host, such as wss://socket.massive.com",
+                    private=True,
+                ),
                 max_length=512,
             ),
         ]
@@ -65,7 +69,9 @@ class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
                 description="HTTP URL of the provider's REST service, for bulk reference data; "
                 "Massive's own when left out.",
                 pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
-                extra=wording("an HTTP URL", "write http:// or https:// and a host, such as https://api.massive.com"),
+                extra=wording(
+                    "an HTTP URL", "write http:// or https:// and a host, such as https://api.massive.com", private=True
+                ),
                 max_length=512,
             ),
         ]

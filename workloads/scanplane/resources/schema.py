@@ -34,7 +34,8 @@ class SchemaNode(Struct, frozen=True, kw_only=True):
     """What one value of a document may be.
 
     ``closed`` objects refuse unknown fields. ``values`` is the schema of an object with free keys. ``noun`` and
-    ``hint`` speak of a text that ``pattern`` refuses. Bounds are inclusive unless ``above`` says otherwise.
+    ``hint`` speak of a text that ``pattern`` refuses; a ``private`` one is not repeated. Bounds are inclusive, but
+    for ``above``.
     """
 
     type: NodeType
@@ -49,6 +50,7 @@ class SchemaNode(Struct, frozen=True, kw_only=True):
     pattern: str = ""
     noun: str = ""
     hint: str = ""
+    private: bool = False
     above: float | None = None
     minimum: float | None = None
     maximum: float | None = None

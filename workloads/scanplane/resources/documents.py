@@ -1,0 +1,276 @@
+"""Files of resources: parsed, validated and located.
+
+:func:`parse_documents` takes texts and gives back what is right, everything that is wrong, and where each value
+stands, so that whoever checks more than a document by itself (expressions, references) can point into the file as well.
+Pure: reading files is done by the command line.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.resources.common import API_GROUP, API_VERSION
+from scanplane.resources.kinds import KINDS, Kind, Resource
+from scanplane.resources.metadata_checks import check_metadata
+from scanplane.resources.problems import Position, Problem
+from scanplane.resources.scalar_positions import position_within
+from scanplane.resources.schema import spec_schema
+from scanplane.resources.secret_documents import SecretDocument, check_secret, secret_values
+from scanplane.resources.validation import Finding, check_value, closest, without_nulls
+from scanplane.resources.yaml_text import MappingNode, Node, ScalarNode, SourceText, YamlDocument, read_documents
+from scanplane.resources.yaml_values import NO_PLAIN_TEXTS, LocatedValue, Path, PlainTexts, format_path, locate_value
+
+__all__ = ["Declared", "Documents", "LocatedResource", "SourceText", "parse_documents", "resource_from_object"]
+
+_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+_KIND_NAMES = tuple(kind.value for kind in Kind)
+
+
+class Declared(Struct, frozen=True):
+    """That a resource was declared, right or wrong; a reference to a wrong one doesn't dangle."""
+
+    kind: Kind
+    namespace: str | None
+    name: str
+
+
+class _Locator:
+    """Finds the places of one document's values."""
+
+    def __init__(self, source: SourceText, located: LocatedValue) -> None:
+        self.source = source
+        self._places = located.places
+        self._by_name = {format_path(path): path for path in located.places}
+
+    def at_path(self, path: Path, *, on_key: bool = False) -> Position:
+        """Return where a value, or its field's name, stands; where it isn't given, its nearest ancestor."""
+        while path not in self._places and path:
+            path = path[:-1]
+        place = self._places[path]
+        return place.key if on_key else place.value.start
+
+    def at_name(self, name: str, line: int, column: int) -> Position:
+        """Return where a character of a value stands, its path written as in problems."""
+        while name and name not in self._by_name:
+            name = name[: max(name.rfind("."), name.rfind("["), 0)]
+        node = self._places[self._by_name[name]].value
+        return position_within(self.source, node, line, column) if isinstance(node, ScalarNode) else node.start
+
+
+class LocatedResource(Struct, frozen=True):
+    """A valid resource and where it was written."""
+
+    kind: Kind
+    name: str
+    namespace: str | None
+    resource: Resource
+    file: str
+    locator: _Locator
+
+    def locate(self, path: str, line: int = 1, column: int = 1) -> Position:
+        """Return where in the file a value such as ``spec.where`` stands; *line* and *column* count within a text.
+
+        A value that isn't given is located at the nearest one around it.
+        """
+        return self.locator.at_name(path, line, column)
+
+    def problem(self, path: str, message: str, suggestion: str = "", line: int = 1, column: int = 1) -> Problem:
+        """Return a problem with a value of this resource; *line* and *column* count within a text."""
+        at = self.locate(path, line, column)
+        return Problem(
+            file=self.file, line=at.line, column=at.column, path=path, message=message, suggestion=suggestion
+        )
+
+
+class Documents(Struct, frozen=True):
+    """What some texts hold. ``notes`` are no mistakes: they say what was left aside, and why."""
+
+    resources: tuple[LocatedResource, ...]
+    secrets: tuple[SecretDocument, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    declared: tuple[Declared, ...]
+
+
+def parse_documents(sources: Sequence[SourceText]) -> Documents:
+    """Return everything that *sources* hold; problems stand in the order of the sources and their lines."""
+    parsing = _Parsing()
+    for source in sources:
+        documents, problems = read_documents(source)
+        parsing.problems += problems
+        for document in documents:
+            parsing.take(document, document.root)
+        if not documents and not problems:
+            parsing.notes.append(Problem(file=source.name, line=1, column=1, message="nothing in it"))
+    order = {source.name: index for index, source in enumerate(sources)}
+    parsing.problems.sort(key=lambda problem: (order[problem.file], problem.line, problem.column))
+    return Documents(
+        resources=tuple(parsing.resources),
+        secrets=tuple(parsing.secrets),
+        problems=tuple(parsing.problems),
+        notes=tuple(parsing.notes),
+        declared=tuple(parsing.declared),
+    )
+
+
+def resource_from_object(kind: Kind, document: Mapping[str, Any]) -> Resource | tuple[Problem, ...]:
+    """Return the typed resource of an object from the API, or everything that is wrong with it.
+
+    Metadata is the API server's own business: unknown fields in it are allowed.
+    """
+    plain = without_nulls(document)
+    findings = _check_spec(kind, plain, NO_PLAIN_TEXTS)
+    if findings:
+        return tuple(
+            Problem(path=format_path(found.path), message=found.message, suggestion=found.suggestion)
+            for found in findings
+        )
+    try:
+        return _convert(kind, plain)
+    except msgspec.ValidationError as error:
+        return (Problem(message=str(error)),)
+
+
+def _check_spec(kind: Kind, plain: Mapping[str, Any], unquoted: PlainTexts) -> list[Finding]:
+    if "spec" not in plain:
+        return [Finding(("spec",), "is missing")]
+    return check_value(spec_schema(KINDS[kind].model), plain["spec"], ("spec",), unquoted)
+
+
+def _convert(kind: Kind, plain: Mapping[str, Any]) -> Resource:
+    resource: Resource = msgspec.convert(plain, KINDS[kind].model)
+    return resource
+
+
+def _identify(version: object, kind: object) -> list[Finding] | None:
+    """Return what is wrong with ``apiVersion`` and ``kind``; None for a document of somebody else's."""
+    ours = f"write {API_VERSION}"
+    if version is None and (kind is None or kind in _KIND_NAMES):
+        missing = [Finding(("apiVersion",), "is missing", ours)]
+        return missing + ([Finding(("kind",), "is missing", _any_kind())] if kind is None else [])
+    if version == API_VERSION:
+        if kind is None:
+            return [Finding(("kind",), "is missing", _any_kind())]
+        return (
+            []
+            if kind in _KIND_NAMES
+            else [Finding(("kind",), f"unknown kind {kind!r}", closest(f"{kind}", _KIND_NAMES))]
+        )
+    group = f"{version}".partition("/")[0]
+    likeness = difflib.SequenceMatcher(None, group, API_GROUP).ratio()
+    if group == API_GROUP or likeness > 0.8 or (kind in _KIND_NAMES and version == API_VERSION.partition("/")[2]):
+        return [Finding(("apiVersion",), f"unknown apiVersion {version!r}", ours)]
+    return None
+
+
+def _any_kind() -> str:
+    return f"write one of {', '.join(_KIND_NAMES)}"
+
+
+def _identity(plain: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the name and the namespace, as far as they are texts."""
+    metadata = plain.get("metadata")
+    found = [metadata.get(field) if isinstance(metadata, dict) else None for field in ("name", "namespace")]
+    name, namespace = (value if isinstance(value, str) else None for value in found)
+    return name, namespace
+
+
+class _Parsing:
+    """The state of one call of :func:`parse_documents`."""
+
+    def __init__(self) -> None:
+        self.resources: list[LocatedResource] = []
+        self.secrets: list[SecretDocument] = []
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.declared: list[Declared] = []
+        self._seen: dict[tuple[str, str | None, str], Problem] = {}
+
+    def take(self, document: YamlDocument, root: Node) -> None:
+        """Take one document, or one item of a List."""
+        if not isinstance(root, MappingNode):
+            self._note(self.problems, document, root, "a document must be a mapping with apiVersion, kind and metadata")
+            return
+        located = locate_value(document, root)
+        locator = _Locator(document.source, located)
+        plain = without_nulls(located.value)
+        version, kind = plain.get("apiVersion"), plain.get("kind")
+        items = located.places.get(("items",))
+        if kind == "List" or (version == API_VERSION and f"{kind}".removesuffix("List") in _KIND_NAMES and items):
+            for item in getattr(items and items.value, "items", ()):
+                self.take(document, item)
+            return
+        self.problems += located.problems
+        if (version, kind) == ("v1", "Secret"):
+            self._take_secret(plain, located, locator)
+            return
+        findings = _identify(version, kind)
+        if findings is None:
+            name = _identity(plain)[0]
+            self._note(self.notes, document, root, f"ignored: {version} {kind}{f' {name}' if name else ''}")
+        elif findings:
+            self._report(findings, locator)
+        else:
+            self._take_resource(Kind(kind), plain, located, locator)
+
+    def _take_resource(self, kind: Kind, plain: dict[str, Any], located: LocatedValue, locator: _Locator) -> None:
+        findings = [
+            Finding((field,), f"unknown field {field!r}", closest(field, _FIELDS), on_key=True)
+            for field in plain
+            if field not in _FIELDS
+        ]
+        findings += check_metadata(plain.get("metadata", {}), located.unquoted)
+        findings += _check_spec(kind, plain, located.unquoted)
+        self._report(findings, locator)
+        name, namespace = _identity(plain)
+        if name is None:
+            return
+        self.declared.append(Declared(kind, namespace, name))
+        if self._is_repeated(kind.value, namespace, name, locator) or findings or located.problems:
+            return
+        try:
+            resource = _convert(kind, plain)
+        except msgspec.ValidationError as error:  # the schema and the model are one, so this is a defect of ours
+            self._report([Finding((), str(error))], locator)
+            return
+        self.resources.append(LocatedResource(kind, name, namespace, resource, locator.source.name, locator))
+
+    def _take_secret(self, plain: dict[str, Any], located: LocatedValue, locator: _Locator) -> None:
+        findings = list(check_secret(plain, located.unquoted))
+        self._report(findings, locator)
+        name, namespace = _identity(plain)
+        if name is None or self._is_repeated("Secret", namespace, name, locator) or findings or located.problems:
+            return
+        position = locator.at_path(())
+        self.secrets.append(SecretDocument(name, namespace, secret_values(plain), locator.source.name, position))
+
+    def _is_repeated(self, kind: str, namespace: str | None, name: str, locator: _Locator) -> bool:
+        position = locator.at_path(("metadata", "name"))
+        here = Problem(file=locator.source.name, line=position.line, column=position.column, message="")
+        first = self._seen.setdefault((kind, namespace, name), here)
+        if first is here:
+            return False
+        message = f"{kind} {name} is declared twice; the first is at {first.file}:{first.line}"
+        self._report([Finding(("metadata", "name"), message)], locator)
+        return True
+
+    def _report(self, findings: Iterable[Finding], locator: _Locator) -> None:
+        for found in findings:
+            at = locator.at_path(found.path, on_key=found.on_key)
+            self.problems.append(
+                Problem(
+                    file=locator.source.name,
+                    line=at.line,
+                    column=at.column,
+                    path=format_path(found.path),
+                    message=found.message,
+                    suggestion=found.suggestion,
+                )
+            )
+
+    def _note(self, notes: list[Problem], document: YamlDocument, root: Node, message: str) -> None:
+        at = root.start
+        notes.append(Problem(file=document.source.name, line=at.line, column=at.column, message=message))
