@@ -15,6 +15,7 @@ from scanplane.marketdata.batches import Batch
 from scanplane.marketdata.partitions import Partition
 
 __all__ = [
+    "DELIVERIES_IN_A_ROW",
     "BatonHold",
     "Broker",
     "BrokerUnavailableError",
@@ -24,6 +25,10 @@ __all__ = [
     "PublisherCounts",
     "QueueLimits",
 ]
+
+
+DELIVERIES_IN_A_ROW = 64
+"""After so many deliveries without a wait a consumer lets the rest of the process have a turn."""
 
 
 class BrokerUnavailableError(Exception):
