@@ -23,7 +23,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
-        self._tell: Callable[[], None] | None = None
+        self._tell: Callable[[], object] | None = None
 
     @property
     def received(self) -> signal.Signals | None:
@@ -35,7 +35,7 @@ class StopSignals:
         for number in _NUMBERS:
             signal.signal(number, self._on_signal)
 
-    def tell(self, listener: Callable[[], None]) -> None:
+    def tell(self, listener: Callable[[], object]) -> None:
         """Call *listener* (from the main thread, between two byte codes) at the first signal; at once if it has come."""
         self._tell = listener
         if self._received is not None:
