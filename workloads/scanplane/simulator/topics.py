@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from scanplane.feeds.massive.messages import MarketMessage
 from scanplane.marketdata.channels import AssetClass
+from scanplane.marketdata.massive_channels import TOPIC_PREFIXES
 
 __all__ = [
     "ANY",
@@ -37,11 +38,7 @@ PATHS: dict[str, AssetClass] = {
 """Where each asset class is served."""
 
 EVENT_TYPES: dict[AssetClass, frozenset[str]] = {
-    AssetClass.STOCKS: frozenset({"T", "Q", "A", "AM", "LULD", "NOI", "FMV"}),
-    AssetClass.OPTIONS: frozenset({"T", "Q", "A", "AM", "FMV"}),
-    AssetClass.CRYPTO: frozenset({"XT", "XQ", "XA", "XAS", "FMV"}),
-    AssetClass.FOREX: frozenset({"C", "CA", "CAS", "FMV"}),
-    AssetClass.INDICES: frozenset({"V", "A", "AM"}),
+    asset_class: frozenset(prefixes.values()) for asset_class, prefixes in TOPIC_PREFIXES.items()
 }
 """The event types that each asset class knows; a topic of any other is met with silence."""
 
