@@ -20,7 +20,7 @@ __all__ = [
     "OPERATIONS",
     "TAKES_INFINITE",
     "Column",
-    "is_in",
+    "membership",
     "unknown_if_infinite",
 ]
 

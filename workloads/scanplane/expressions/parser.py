@@ -336,7 +336,10 @@ class _Parser:
             self._bracket()
         elif self._at("."):
             self._unexpected("write the name of a feature without a point before it")
-            self._take()
+            while self._at("."):
+                self._take()
+            if self._token.kind is TokenKind.NAME:
+                return self._named()
         else:
             self._unexpected("a feature, a number or a text belongs here")
             if not (self._at(*_RESUME_AT) or token.text in _LEVELS):

@@ -49,7 +49,8 @@ class Program:
         (result,) = self._run(columns)
         if result.ndim == 0:
             return np.full(_count_symbols(columns, self.features), result)
-        return result.copy() if isinstance(self._tree, FeatureValue) else result
+        is_column = any(np.may_share_memory(result, columns[name]) for name in self.features)
+        return result.copy() if is_column else result
 
     def explain(self, columns: Mapping[str, Any], row: int) -> str:
         """Return in one line why a symbol matched or did not, such as ``gap_percent 7.31 >= 4 && volume 81000 > 5e4``.
