@@ -1,0 +1,335 @@
+"""The engine of one partition: events in, boards and signals out, no clock and no I/O.
+
+Time is event time: a tick says what instant it is, and everything that depends on time (sessions, the reset at the
+beginning of a trading day, windows, cooldowns) depends on ticks and exchange times alone. The same events and ticks in
+the same order give the same bytes, however they were grouped into batches, partitioned, or interrupted by restarts.
+
+What a trading day holds is kept from its beginning (see ``sessions``) to that of the next and then forgotten, by the
+first tick of the new day, even when no event arrives. An event that is older than the day is stale, one of a later day
+is early: both are counted and not applied. A late event of the same day, after the close too, changes what its own
+exchange time says: a trade of 15:59 that arrives at 16:10 still counts for the regular session's high.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scanplane.engine.bars import apply_bars
+from scanplane.engine.cells import cells_of
+from scanplane.engine.columns import Columns
+from scanplane.engine.counts import EngineCounts
+from scanplane.engine.decoding import (
+    BarBatch,
+    EligibilityTable,
+    QuoteBatch,
+    TradeBatch,
+    decode_bars,
+    decode_index_values,
+    decode_quotes,
+    decode_trades,
+)
+from scanplane.engine.definitions import Moment
+from scanplane.engine.evaluation import Evaluation
+from scanplane.engine.frame import FeatureFrame
+from scanplane.engine.quotes import apply_quotes
+from scanplane.engine.reference_data import ReferenceData
+from scanplane.engine.scanners import CompiledScanner
+from scanplane.engine.sessions import TradingCalendar, TradingDay
+from scanplane.engine.snapshots import Header, SnapshotFields, StateReader
+from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION, MINUTE_BARS, REFERENCE_COLUMNS, SECOND_BARS
+from scanplane.engine.symbols import SymbolTable
+from scanplane.engine.trades import apply_trades
+from scanplane.engine.windows import PRICE_SAMPLES, VOLUME_SAMPLES, Samples
+from scanplane.features.catalogue import CATALOGUE, FeatureType
+from scanplane.marketdata.batches import Tick, decode_events
+from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.partitions import partition_of
+from scanplane.marketdata.results import QuoteRow
+from scanplane.plan.configuration import AnalyzerConfiguration
+
+__all__ = ["Engine"]
+
+_BEFORE_TIME = -(2**62)
+
+_QUOTED = [name for name, feature in CATALOGUE.items() if feature.type is not FeatureType.EVENT and name != "symbol"]
+
+_AnyBatch = TradeBatch | QuoteBatch | BarBatch
+_Batch = TypeVar("_Batch", bound=_AnyBatch)
+
+
+class Engine:
+    """State and scanners of one partition. Raises ExpressionError when a scanner does not compile."""
+
+    def __init__(
+        self, configuration: AnalyzerConfiguration, reference: ReferenceData, calendar: TradingCalendar
+    ) -> None:
+        self._configuration = configuration
+        self._reference_data = reference
+        self._calendar = calendar
+        self._scanners = tuple(
+            CompiledScanner(scanner, market=configuration.market, partition=str(configuration.partition))
+            for scanner in configuration.scanners
+        )
+        self._eligibility = EligibilityTable(configuration.asset_class)
+        self._fields = SnapshotFields()
+        self._counts = EngineCounts(
+            events={channel.value: 0 for channel in Channel},
+            signals_by_scanner={scanner.name: 0 for scanner in self._scanners},
+            matches_by_scanner={scanner.name: 0 for scanner in self._scanners},
+        )
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._symbols = SymbolTable(self._configuration.max_symbols)
+        self._state = Columns(DAY_COLUMNS)
+        self._reference = Columns(REFERENCE_COLUMNS)
+        self._referenced_rows = 0
+        self._unquoted = np.ones(0, np.bool_)
+        self._prices, self._volumes = Samples(PRICE_SAMPLES), Samples(VOLUME_SAMPLES)
+        self._day: TradingDay | None = None
+        self._day_instant_ns: int | None = None
+        self._tick_ns = _BEFORE_TIME
+        self._frame: FeatureFrame | None = None
+        self._fields.forget_names()
+        for scanner in self._scanners:
+            scanner.forget()
+
+    @property
+    def counts(self) -> EngineCounts:
+        """Totals since the engine was made, as of now."""
+        self._counts.symbols = len(self._symbols.names)
+        self._counts.refused_symbols = self._symbols.refused
+        return copy.deepcopy(self._counts)
+
+    def figures(self) -> dict[str, float]:
+        """Return the totals as figures for metrics and status, by name."""
+        return self.counts.figures()
+
+    def scanner_figures(self) -> dict[str, dict[str, float]]:
+        """Return the figures of each scanner, by its name."""
+        counts = self._counts
+        return {
+            name: {"matches": float(matches), "signals_total": float(counts.signals_by_scanner[name])}
+            for name, matches in counts.matches_by_scanner.items()
+        }
+
+    def apply(self, channel: Channel, body: bytes) -> int:
+        """Decode the body of a batch of *channel* and apply its events; return their number.
+
+        Raises msgspec.DecodeError, with nothing applied.
+        """
+        batch: _AnyBatch | None
+        match channel:
+            case Channel.TRADES:
+                batch = decode_trades(body, self._symbols, self._eligibility)
+            case Channel.INDEX_VALUES:
+                batch = decode_index_values(body, self._symbols)
+            case Channel.QUOTES:
+                batch = decode_quotes(body, self._symbols)
+            case Channel.SECOND_AGGREGATES | Channel.MINUTE_AGGREGATES:
+                batch = decode_bars(channel, body, self._symbols)
+            case _:
+                # No feature reads these channels yet.
+                count = len(decode_events(channel, body))
+                self._counts.events[channel] += count
+                return count
+        if batch is None:
+            return 0
+        count = len(batch.rows)
+        self._counts.events[channel] += count
+        self._frame = None
+        self._grow()
+        day = self._day_for(batch)
+        batch = self._within(batch, day)
+        if len(batch.rows):
+            self._apply_within(channel, batch, day)
+            self._state["changed"][batch.rows] = True
+            self._unquoted[batch.rows] = True
+        return count
+
+    def _apply_within(self, channel: Channel, batch: _AnyBatch, day: TradingDay) -> None:
+        if isinstance(batch, TradeBatch):
+            apply_trades(self._state, day, batch, self._counts)
+        elif isinstance(batch, QuoteBatch):
+            apply_quotes(self._state, batch)
+        else:
+            kind = SECOND_BARS if channel is Channel.SECOND_AGGREGATES else MINUTE_BARS
+            apply_bars(self._state, day, batch, kind, self._tick_ns, self._counts)
+
+    def _grow(self) -> None:
+        rows = len(self._symbols.names)
+        if rows == self._referenced_rows:
+            return
+        self._state.grow(rows)
+        self._reference.grow(rows)
+        added = slice(self._referenced_rows, rows)
+        names = self._symbols.names[added]
+        for name, values in self._reference_data.select(names).items():
+            self._reference[name][added] = values
+        if self._reference_data.curve is not None:
+            positions = self._reference_data.curve.positions
+            self._reference["curve_position"][added] = [positions.get(name, -1) for name in names]
+        self._unquoted = np.concatenate((self._unquoted, np.ones(self._state.capacity - len(self._unquoted), np.bool_)))
+        self._referenced_rows = rows
+
+    def _day_for(self, batch: _AnyBatch) -> TradingDay:
+        if self._day is None:
+            # A consumer that joins in the middle has events before its first tick: the first of them says the day.
+            self._day_instant_ns = int(_instants_of(batch)[0])
+            self._day = self._calendar.day_at(self._day_instant_ns)
+        return self._day
+
+    def _within(self, batch: _Batch, day: TradingDay) -> _Batch:
+        instants = _instants_of(batch)
+        stale, early, refused = instants < day.begin_ns, instants >= day.next_begin_ns, batch.rows < 0
+        applied = ~(stale | early | refused)
+        if applied.all():
+            return batch
+        self._counts.refused_events += int(np.count_nonzero(refused))
+        self._counts.stale_events += int(np.count_nonzero(stale & ~refused))
+        self._counts.early_events += int(np.count_nonzero(early & ~refused))
+        return type(batch)(*(column[applied] for column in msgspec.structs.astuple(batch)))
+
+    def tick(self, tick: Tick) -> Evaluation:
+        """Evaluate every scanner at an instant of event time.
+
+        A tick that is not later than the last one is counted and yields nothing. A rewound tick drops all state first.
+        """
+        if tick.rewound:
+            self._counts.rewinds += 1
+            self._begin_anew()
+        if tick.tick_ns <= self._tick_ns:
+            self._counts.ignored_ticks += 1
+            return Evaluation(tick.tick_ns)
+        self._enter_day(tick.tick_ns)
+        self._tick_ns = tick.tick_ns
+        frame = self._frame = self._make_frame()
+        boards, signals = [], []
+        for scanner in self._scanners:
+            board, fired, matches = scanner.evaluate(frame)
+            if board is not None:
+                boards.append(board)
+            signals += fired
+            self._counts.matches_by_scanner[scanner.name] = matches
+            self._counts.signals_by_scanner[scanner.name] += len(fired)
+        frame.remember()
+        for ring, name in ((self._prices, "price"), (self._volumes, "volume")):
+            if ring.is_due(tick.tick_ns):
+                ring.take(tick.tick_ns, frame[name])
+        changed = self._take_changed(frame)
+        self._counts.evaluations += 1
+        self._counts.signals += len(signals)
+        return Evaluation(tick.tick_ns, tuple(boards), tuple(signals), changed)
+
+    def _enter_day(self, tick_ns: int) -> None:
+        day = self._calendar.day_at(tick_ns)
+        if self._day is not None and day.begin_ns != self._day.begin_ns:
+            self._counts.day_resets += 1
+            self._forget_day()
+        self._day, self._day_instant_ns = day, tick_ns
+
+    def _forget_day(self) -> None:
+        self._state.clear()
+        self._prices.clear()
+        self._volumes.clear()
+
+    def _make_frame(self) -> FeatureFrame:
+        assert self._day is not None, "a tick or a restored state has set the day"
+        self._grow()
+        moment = Moment(
+            tick_ns=self._tick_ns,
+            day=self._day,
+            names=self._symbols.array(),
+            state=self._state,
+            reference=self._reference,
+            curve=self._reference_data.curve,
+            prices=self._prices,
+            volumes=self._volumes,
+        )
+        return FeatureFrame(moment)
+
+    def _take_changed(self, frame: FeatureFrame) -> tuple[str, ...]:
+        changed = frame.state("changed")
+        names = frame["symbol"][changed].tolist()
+        changed[:] = False
+        return tuple(sorted(names))
+
+    def quotes(self, symbols: Iterable[str] | None = None) -> list[QuoteRow]:
+        """Return the features of *symbols* (of all if None) at the last tick, by symbol ascending.
+
+        Ask right after ``tick``: events that were applied since then show already. Symbols that the partition does not
+        know are left out, and so are the catalogue's events, which are true for one tick only.
+        """
+        known = self._symbols.names if symbols is None else [name for name in symbols if name in self._symbols]
+        rows = np.fromiter(map(self._symbols.__getitem__, sorted(known)), np.intp, len(known))
+        return self._quote_rows(rows)
+
+    def changed_quotes(self) -> list[QuoteRow]:
+        """Return the features of the symbols that an event touched since the last call, as ``quotes`` does."""
+        rows = np.flatnonzero(self._unquoted[: len(self._symbols.names)])
+        self._unquoted[rows] = False
+        return self._quote_rows(rows[np.argsort(self._symbols.array()[rows])])
+
+    def _quote_rows(self, rows: NDArray[np.intp]) -> list[QuoteRow]:
+        if self._tick_ns == _BEFORE_TIME or self._day is None:
+            return []
+        frame = self._frame or self._make_frame()
+        return [
+            QuoteRow(
+                market=self._configuration.market,
+                symbol=symbol,
+                tick_ns=self._tick_ns,
+                values={name: value for name, value in zip(_QUOTED, cells, strict=True) if value is not None},
+            )
+            for symbol, cells in zip(frame["symbol"][rows].tolist(), cells_of(frame, _QUOTED, rows), strict=True)
+        ]
+
+    def snapshot(self) -> dict[str, bytes | None]:
+        """Return the fields of the state that changed since the last snapshot (all at first); None removes one."""
+        header = Header(LAYOUT_VERSION, len(self._symbols.names), self._day_instant_ns, self._tick_ns)
+        samples = {"price": self._prices, "volume": self._volumes}
+        self._grow()
+        return self._fields.collect(header, self._symbols.names, self._state, samples, self._scanners)
+
+    def restore(self, fields: Mapping[str, bytes]) -> None:
+        """Take up saved state, before the first event. May be called for several partitions' states: symbols of other
+        partitions are skipped, and the newest of the states' clocks counts.
+
+        Raises StateMismatchError, and the engine is as it was.
+        """
+        reader = StateReader(fields)
+        self._fields.assume_stored(fields)
+        partition = self._configuration.partition
+        mine = [row for row, name in enumerate(reader.names) if partition_of(name, partition.count) == partition.index]
+        taken = [(row, self._symbols[reader.names[row]]) for row in mine]
+        from_rows, to_rows = np.array([pair for pair in taken if pair[1] >= 0], np.intp).reshape(-1, 2).T
+        self._grow()
+        for scanner in self._scanners:
+            scanner.memory.grow(len(self._symbols.names))
+            reader.scanner_into(scanner, from_rows, to_rows)
+        self._tick_ns = max(self._tick_ns, reader.header.tick_ns)
+        if reader.header.day_instant_ns is None or not self._take_up_day(reader.header.day_instant_ns):
+            return
+        reader.columns_into(self._state, from_rows, to_rows)
+        rows = len(self._symbols.names)
+        reader.samples_into("price", self._prices, from_rows, to_rows, rows)
+        reader.samples_into("volume", self._volumes, from_rows, to_rows, rows)
+
+    def _take_up_day(self, instant_ns: int) -> bool:
+        """Say whether a state of the day of *instant_ns* is worth taking up; forget what an older day left."""
+        day = self._calendar.day_at(instant_ns)
+        if self._day is not None and day.begin_ns < self._day.begin_ns:
+            return False
+        if self._day is not None and day.begin_ns > self._day.begin_ns:
+            self._forget_day()
+        self._day, self._day_instant_ns = day, max(instant_ns, self._day_instant_ns or instant_ns)
+        return True
+
+
+def _instants_of(batch: _AnyBatch) -> NDArray[np.int64]:
+    """Return what says which day an event belongs to: a bar belongs to where it starts."""
+    return batch.starts if isinstance(batch, BarBatch) else batch.instants
