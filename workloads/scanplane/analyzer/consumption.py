@@ -19,6 +19,7 @@ from scanplane.cache.interface import Cache, CacheUnavailableError
 from scanplane.engine import Engine, Evaluation
 from scanplane.marketdata.batches import BatchHeader, decode_tick
 from scanplane.roles.backoff import Backoff
+from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.traces import BatchTraces
 
 __all__ = ["POSITIONS_FIELD", "Consumption", "ConsumptionCounts"]
@@ -87,19 +88,19 @@ class Consumption:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop*; then everything that was applied is written, saved and acknowledged."""
-        async with asyncio.TaskGroup() as group:
-            writing = group.create_task(self._writer.run(), name="writes results")
-            saving = group.create_task(self._save_when_asked(), name="saves state")
-            stopping = group.create_task(self._stop_consumer(stop), name="stops consuming")
-            await self._consume(stop)
-            stopping.cancel()
-            await self._saves.join()
-            if self._unsaved_tag is not None:
-                self._write_quotes()
-                await self._save(_Save(self._snapshot(), self._unsaved_tag))
-            await self._writer.drain()
-            writing.cancel()
-            saving.cancel()
+        async with TaskScope() as scope:
+            scope.accompany(self._writer.run(), "writes results")
+            scope.accompany(self._save_when_asked(), "saves state")
+            scope.accompany(self._stop_consumer(stop), "stops consuming")
+            await scope.run(self._consume_and_finish(stop), "consumes")
+
+    async def _consume_and_finish(self, stop: asyncio.Event) -> None:
+        await self._consume(stop)
+        await self._saves.join()
+        self._write_quotes()
+        if self._unsaved_tag is not None:
+            await self._save(_Save(self._snapshot(), self._unsaved_tag))
+        await self._writer.drain()
 
     async def _stop_consumer(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -127,10 +128,10 @@ class Consumption:
         self._unsaved_batches += 1
         if not self._saving and self._is_save_due():
             self._request_save()
-        while self._writer.is_full or self._unsaved_batches > 2 * MAX_UNSAVED_BATCHES:
-            await asyncio.sleep(
-                0.01
-            )  # the cache is behind: what we do not take waits at the broker, bounded and counted
+        # Where the cache is behind we wait: what is not taken stays at the broker, bounded and counted there.
+        await self._writer.room()
+        if self._unsaved_batches > 2 * MAX_UNSAVED_BATCHES:
+            await self._saves.join()
 
     async def _apply(self, header: BatchHeader, body: bytes) -> None:
         self.counts.batches += 1

@@ -11,7 +11,6 @@ from scanplane.engine import Engine, ReferenceData, StateMismatchError, TradingC
 from scanplane.plan.configuration import AnalyzerConfiguration, configuration_hash
 from scanplane.reference import load_calendar, load_reference
 from scanplane.roles.batons import serve_with_baton
-from scanplane.roles.failures import first_failure
 from scanplane.roles.interface import RoleServices
 from scanplane.roles.lifecycle import Lifecycle
 from scanplane.telemetry.setup import Telemetry
@@ -66,8 +65,7 @@ class Analyzer:
             reference = await load_reference(configuration.reference, self._services.secrets.read, self._services.files)
 
             async def work(hold: BatonHold) -> None:
-                with first_failure():
-                    await self._work(hold, stop, reference, calendar)
+                await self._work(hold, stop, reference, calendar)
 
             await serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
         finally:

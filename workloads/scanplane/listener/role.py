@@ -17,9 +17,9 @@ from scanplane.listener.routing import Router
 from scanplane.plan.configuration import ListenerConfiguration, Route, configuration_hash
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
-from scanplane.roles.failures import first_failure
 from scanplane.roles.interface import RoleServices
 from scanplane.roles.lifecycle import Lifecycle
+from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
@@ -74,8 +74,7 @@ class Listener:
             if not stop.is_set():
 
                 async def work(hold: BatonHold) -> None:
-                    with first_failure():
-                        await self._work(hold, stop)
+                    await self._work(hold, stop)
 
                 await serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
         finally:
@@ -122,15 +121,27 @@ class Listener:
             self._pipeline = pipeline = Pipeline(
                 self._buffer, connection.decoder, self._routers, self._is_streaming, self._latency, self._has_room
             )
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(connection.run(self._buffer.put), name=f"{self.name} reads")
-                group.create_task(pipeline.run(), name=f"{self.name} processes")
-                await stop.wait()
-                reading.cancel()
-                await asyncio.wait([reading])
-                pipeline.end()
+            async with TaskScope() as processing:
+                processing.accompany(pipeline.run(), f"{self.name} processes")
+                await processing.run(self._read_until(stop, connection), f"{self.name} reads")
+            pipeline.end()
+            await pipeline.run()
             await self._flush_publishers()
             hold.leave(_encode_memo(self._routers))
+
+    async def _read_until(self, stop: asyncio.Event, connection: FeedConnection) -> None:
+        """Read until *stop*; return only when the connection is closed."""
+        reading = asyncio.create_task(connection.run(self._buffer.put), name=f"{self.name} connection")
+        stopped = asyncio.create_task(stop.wait(), name="stop of reading")
+        try:
+            await asyncio.wait([reading, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+                await stopped  # a recording was played to its end: what was made of it stays
+        finally:
+            reading.cancel()
+            stopped.cancel()
+            await asyncio.gather(reading, stopped, return_exceptions=True)
 
     async def _flush_publishers(self) -> None:
         try:

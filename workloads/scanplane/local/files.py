@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scanplane.resources.validation import SourceText
+from scanplane.resources.documents import SourceText
 
 __all__ = ["InputError", "fingerprint", "read_sources"]
 

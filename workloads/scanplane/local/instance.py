@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from scanplane.plan.configuration import RoleConfiguration
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.interface import Role
+from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.logs import with_fields
 
-__all__ = ["Instance", "MakeRole", "NotReadyError"]
+__all__ = ["Accompany", "Instance", "MakeRole", "NotReadyError"]
 
 READY_S = 60.0
 STOP_S = 25.0
 
 MakeRole = Callable[[RoleConfiguration], Role]
+Accompany = Callable[[Role], Coroutine[Any, Any, None]]
+"""What runs beside a role for as long as it lives."""
 
 _LOG = with_fields(logging.getLogger("scanplane.local"), role="home")
 
@@ -26,11 +30,12 @@ class NotReadyError(Exception):
 class Instance:
     """A role with one configuration. ``live`` is its whole life; run it as a task."""
 
-    def __init__(self, configuration: RoleConfiguration, make_role: MakeRole) -> None:
+    def __init__(self, configuration: RoleConfiguration, make_role: MakeRole, accompany: Accompany) -> None:
         self.configuration = configuration
         self.role = make_role(configuration)
         self.failures = 0
         self._make_role = make_role
+        self._accompany = accompany
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
         self._was_ready = False
@@ -42,8 +47,8 @@ class Instance:
         try:
             while not self._stop.is_set():
                 try:
-                    await self.role.run(self._stop)
-                except Exception as error:  # whatever fails, the other roles go on
+                    await self._run_once()
+                except Exception as error:  # noqa: BLE001  # whatever fails, the other roles go on
                     self.failures += 1
                     self._failure = str(error) or type(error).__name__
                     if not self._was_ready:
@@ -56,6 +61,11 @@ class Instance:
                     return
         finally:
             self._ended.set()
+
+    async def _run_once(self) -> None:
+        async with TaskScope() as scope:
+            scope.accompany(self._accompany(self.role), f"beside {self.role.name}")
+            await scope.run(self.role.run(self._stop), self.role.name)
 
     async def ready(self) -> None:
         """Wait until the role stands by. Raises NotReadyError if it ends or takes too long."""

@@ -14,7 +14,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from scanplane.local.instance import Instance, MakeRole, NotReadyError
+from scanplane.local.instance import Accompany, Instance, MakeRole, NotReadyError
 from scanplane.plan.configuration import GatewayConfiguration, Role, RoleConfiguration, configuration_hash
 from scanplane.plan.restarts import Restart, explain_restart
 from scanplane.roles import interface
@@ -46,8 +46,9 @@ class Change(Struct, frozen=True, kw_only=True):
 class Supervisor:
     """Runs roles as tasks of one group: enter it, ``apply`` configurations to it, and leaving it stops them all."""
 
-    def __init__(self, make_role: MakeRole) -> None:
+    def __init__(self, make_role: MakeRole, accompany: Accompany) -> None:
         self._make_role = make_role
+        self._accompany = accompany
         self._instances: dict[str, Instance] = {}
         self._tasks: dict[Instance, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
@@ -105,8 +106,8 @@ class Supervisor:
     async def _begin(self, configuration: RoleConfiguration) -> str | None:
         """Start a role beside the one that runs under its name, if any, and let it take over; return why not."""
         try:
-            instance = Instance(configuration, self._make_role)
-        except Exception as error:  # a role that cannot even be made must not end the others
+            instance = Instance(configuration, self._make_role, self._accompany)
+        except Exception as error:  # noqa: BLE001  # a role that cannot even be made must not end the others
             return str(error)
         self._tasks[instance] = self._group.create_task(instance.live(), name=configuration.name)
         try:
