@@ -1,5 +1,6 @@
 """The broker in memory keeps the contract."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -38,8 +39,6 @@ async def test_a_busy_consumer_lets_others_have_a_turn() -> None:
     async with broker.publisher("us-stocks", LIMITS, confirms=True) as publisher:
         for number in range(1000):
             publisher.publish(batch(number))
-    import asyncio
-
     turns = 0
 
     async def count_turns() -> None:

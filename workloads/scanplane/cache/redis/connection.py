@@ -1,0 +1,83 @@
+"""The client of one Redis, with a bound on every wait, and its errors in words for people."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from scanplane.cache.interface import CacheUnavailableError, FencedError
+from scanplane.cache.redis.scripts import FENCED
+
+__all__ = ["COMMAND_TIMEOUT_S", "cache_errors", "make_client", "redis_address"]
+
+COMMAND_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 3.0
+_MAX_CONNECTIONS = 64
+_NOT_A_URL = "the cache URL is not of the form redis://:password@host:6379/0"
+
+
+def redis_address(url: str) -> str:
+    """Return host and port of a Redis URL; the error must not repeat the URL, for it holds a password.
+
+    Raises CacheUnavailableError if *url* is none.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise CacheUnavailableError(_NOT_A_URL) from None
+    if parts.scheme not in {"redis", "rediss"} or not host:
+        raise CacheUnavailableError(_NOT_A_URL)
+    return f"{host}:{port or 6379}"
+
+
+def make_client(url: str) -> "Redis":
+    """Make a client that connects when it is first used. It never repeats a command by itself.
+
+    Raises CacheUnavailableError if *url* is no Redis URL.
+    """
+    redis_address(url)
+    try:
+        pool = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            max_connections=_MAX_CONNECTIONS,
+            socket_timeout=COMMAND_TIMEOUT_S,
+            socket_connect_timeout=_CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError:
+        raise CacheUnavailableError(_NOT_A_URL) from None
+    return Redis(connection_pool=pool)
+
+
+def _explain(error: Exception, address: str) -> str:
+    text = str(error)
+    if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH")):
+        return f"Redis at {address} refused the password in the cache URL, or wants one"
+    if isinstance(error, AuthorizationError) or text.startswith("NOPERM"):
+        return f"Redis at {address} does not allow the user in the cache URL what is needed: {text}"
+    if isinstance(error, TimeoutError | RedisTimeoutError):
+        return f"Redis at {address} does not answer"
+    detail = text.splitlines()[0] if text else type(error).__name__
+    return f"Redis at {address} can't be reached or refused the command: {detail}"
+
+
+@contextmanager
+def cache_errors(address: str) -> Iterator[None]:
+    """Turn the client's errors into FencedError and CacheUnavailableError."""
+    try:
+        yield
+    except ResponseError as error:
+        if str(error).startswith(FENCED):
+            raise FencedError("a newer generation holds the baton; stop") from None
+        raise CacheUnavailableError(_explain(error, address)) from None
+    except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+        raise CacheUnavailableError(_explain(error, address)) from None

@@ -1,0 +1,93 @@
+"""The steps that Redis takes as one: Lua scripts, each one round trip.
+
+The fence is the field ``#generation`` of a state's hash. A script that finds a greater generation there does nothing at
+all; one that brings a greater generation raises it. Lua's numbers hold generations exactly: they are far below 2**53.
+
+Every push goes out on a channel named like the key: ``=`` and the value, or ``+``, the entry's id, a space and its value.
+"""
+
+__all__ = ["APPENDED", "FENCED", "GENERATION_FIELD", "REPLACED", "SAVE_STATE", "WRITE"]
+
+FENCED = "FENCED"
+"""How the scripts' error begins when a newer generation holds the baton."""
+
+GENERATION_FIELD = "#generation"
+REPLACED = b"="
+APPENDED = b"+"
+
+_CHECK_FENCE = """
+local current = redis.call('HGET', KEYS[1], '#generation')
+local generation = tonumber(ARGV[1])
+if current and tonumber(current) > generation then
+    return redis.error_reply('FENCED by generation ' .. current)
+end
+if not current or tonumber(current) < generation then
+    redis.call('HSET', KEYS[1], '#generation', ARGV[1])
+end
+"""
+
+WRITE = (
+    _CHECK_FENCE
+    + """
+local value_count, table_count, max_length = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local key, argument = 2, 5
+for _ = 1, value_count do
+    redis.call('SET', KEYS[key], ARGV[argument])
+    redis.call('PUBLISH', KEYS[key], '=' .. ARGV[argument])
+    key, argument = key + 1, argument + 1
+end
+for _ = 1, table_count do
+    local last = argument + 2 * tonumber(ARGV[argument])
+    argument = argument + 1
+    while argument <= last do
+        local chunk = math.min(last, argument + 1999)
+        redis.call('HSET', KEYS[key], unpack(ARGV, argument, chunk))
+        argument = chunk + 1
+    end
+    key = key + 1
+end
+local skipped = 0
+while key <= #KEYS do
+    local last = argument + 2 * tonumber(ARGV[argument])
+    argument = argument + 1
+    while argument <= last do
+        local id, value = ARGV[argument], ARGV[argument + 1]
+        local reply = redis.pcall('XADD', KEYS[key], 'MAXLEN', '~', max_length, id, 'value', value)
+        if type(reply) == 'table' and reply['err'] then
+            if not string.find(reply['err'], 'The ID specified in XADD', 1, true) then
+                return reply
+            end
+            skipped = skipped + 1
+        else
+            redis.call('PUBLISH', KEYS[key], '+' .. id .. ' ' .. value)
+        end
+        argument = argument + 2
+    end
+    key = key + 1
+end
+return skipped
+"""
+)
+"""KEYS: fence, values, tables, streams. ARGV: generation, number of values, number of tables, stream length; then for
+each value the value; for each table the number of rows, then row and value; for each stream the number of entries,
+then id and value. Returns how many entries were there already."""
+
+SAVE_STATE = (
+    _CHECK_FENCE
+    + """
+local set_count = tonumber(ARGV[2])
+local argument, last = 3, 2 + 2 * set_count
+while argument <= last do
+    local chunk = math.min(last, argument + 1999)
+    redis.call('HSET', KEYS[1], unpack(ARGV, argument, chunk))
+    argument = chunk + 1
+end
+while argument <= #ARGV do
+    local chunk = math.min(#ARGV, argument + 1999)
+    redis.call('HDEL', KEYS[1], unpack(ARGV, argument, chunk))
+    argument = chunk + 1
+end
+return 0
+"""
+)
+"""KEYS: state. ARGV: generation, number of fields to set; then field and value of each; then fields to remove."""
