@@ -152,10 +152,15 @@ class MassiveFeedConnection:
             proxy=True if self._endpoint.startswith("wss:") else None,
             logger=_LIBRARY_LOGGER,
         )
+        asked = opening.ws_uri
         socket = await opening
-        if opening.ws_uri.host != urlsplit(self._endpoint).hostname:
+        met = opening.ws_uri
+        if (met.secure, met.host, met.port) != (asked.secure, asked.host, asked.port):
             socket.transport.abort()
-            raise OSError(f"redirected to {opening.ws_uri.host}, which is not given the API key")
+            await socket.wait_closed()
+            raise OSError(
+                f"redirected to {met.host}:{met.port}, which is not given the API key; set it as the endpoint"
+            )
         return socket
 
     def _failure_to_open(self, error: Exception) -> Failure:

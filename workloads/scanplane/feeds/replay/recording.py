@@ -1,6 +1,6 @@
-"""The format of a recording: a header line, blocks of frames as the provider sent them, and an end mark.
+r"""The format of a recording: a header line, blocks of frames as the provider sent them, and an end mark.
 
-    {"format":"scanplane-recording","version":1,...}\\n
+    {"format":"scanplane-recording","version":1,...}\n
     DATA  compressed bytes  CRC-32  records | zlib of (received_ns, length, frame)*
     ...
     END.  bytes             CRC-32  records | JSON
@@ -118,13 +118,13 @@ def encode_record(received_ns: int, frame: bytes) -> bytes:
 def encode_block(records: Iterable[bytes], count: int, level: int) -> bytes:
     """Return *count* encoded records as a data block with its head; *level* is zlib's, 0 to 9."""
     body = zlib.compress(b"".join(records), level)
-    return _BLOCK_HEAD.pack(b"DATA", len(body), zlib.crc32(body), count) + body
+    return _block(b"DATA", count, body)
 
 
 def encode_end(end: RecordingEnd) -> bytes:
     """Return the end mark."""
     body = msgspec.json.encode(end)
-    return _BLOCK_HEAD.pack(b"END.", len(body), zlib.crc32(body), 0) + body
+    return _block(b"END.", 0, body)
 
 
 def decode_block_head(data: bytes) -> BlockHead:
@@ -168,6 +168,15 @@ def decode_records(head: BlockHead, body: bytes) -> list[Record]:
     return records
 
 
+def _block(kind: BlockKind, records: int, body: bytes) -> bytes:
+    return _BLOCK_HEAD.pack(kind, len(body), _checksum(kind, records, body), records) + body
+
+
+def _checksum(kind: BlockKind, records: int, body: bytes) -> int:
+    """Return the CRC-32 of a block with what its head says of it."""
+    return zlib.crc32(body, zlib.crc32(_BLOCK_HEAD.pack(kind, len(body), 0, records)))
+
+
 def _verify(head: BlockHead, body: bytes) -> None:
-    if zlib.crc32(body) != head.checksum:
+    if _checksum(head.kind, head.records, body) != head.checksum:
         raise RecordingError("is damaged: a block does not have its checksum")
