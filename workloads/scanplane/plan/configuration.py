@@ -37,6 +37,7 @@ __all__ = [
     "configuration_hash",
     "decode_configuration",
     "encode_configuration",
+    "secrets_of",
 ]
 
 
@@ -241,3 +242,19 @@ def decode_configuration(document: bytes) -> RoleConfiguration:
 def configuration_hash(configuration: RoleConfiguration) -> str:
     """Return the first 10 hex digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(encode_configuration(configuration)).hexdigest()[:10]
+
+
+def secrets_of(configuration: RoleConfiguration) -> tuple[SecretKey, ...]:
+    """Return the Secret keys that a role reads; a Secret that is read as a whole has the empty key."""
+    services = configuration.services
+    keys: list[SecretKey | None] = [services.broker_url, services.cache_url]
+    match configuration:
+        case ListenerConfiguration(connection=MassiveConnection(api_key=api_key)):
+            keys.append(api_key)
+        case AnalyzerConfiguration(reference=reference):
+            keys.append(reference.api_key)
+        case GatewayConfiguration(tokens_secret=str(tokens)):
+            keys.append(SecretKey(tokens, ""))
+        case _:
+            pass
+    return tuple(sorted({key for key in keys if key is not None}, key=lambda key: (key.name, key.key)))

@@ -1,0 +1,110 @@
+"""The command ``scanplane``: what it can do, and how it ends.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted. Errors are one line on standard error, never a traceback.
+What a command needs is imported when it runs, so that ``scanplane --help`` and a mistyped option answer at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanplane import __version__
+
+__all__ = ["application", "main"]
+
+application = typer.Typer(
+    name="scanplane",
+    help="Real-time market scanners from resources: feeds, markets, subscriptions and scanners in, boards and signals out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Files of resources, or folders that hold some.", metavar="FILE...", show_default=False),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        application()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001  # typer's callbacks get their value so
+    if value:
+        typer.echo(f"scanplane {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    version: Annotated[  # its callback does the work
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,  # an option, not an argument
+) -> None:
+    """Hold the options of the command itself."""
+
+
+@application.command()
+def validate(files: Files) -> None:
+    """Check files of resources: every mistake at once, with its place and what to write instead."""
+    from scanplane.cli.documents import validate_files  # noqa: PLC0415  # see the module's text
+
+    raise typer.Exit(validate_files(files))
+
+
+@application.command()
+def plan(
+    files: Files,
+    output: Annotated[
+        Path | None, typer.Option(help="Write each role's configuration into this folder, and its Secrets beside it.")
+    ] = None,
+) -> None:
+    """Show what files of resources become: one configuration for each listener, analyzer and gateway."""
+    from scanplane.cli.documents import plan_files  # noqa: PLC0415
+
+    raise typer.Exit(plan_files(files, output))
+
+
+@application.command()
+def up(files: Files) -> None:
+    """Run files of resources in this process; an edited file is applied at once. Ctrl-C ends it."""
+    from scanplane.cli.up import run_up  # noqa: PLC0415
+
+    raise typer.Exit(run_up(files))
+
+
+@application.command()
+def run(
+    configuration: Annotated[
+        Path, typer.Argument(help="A role's configuration, as `scanplane plan --output` writes it.")
+    ],
+    secrets: Annotated[Path, typer.Option(help="Folder of Secrets: <name>/<key>.")] = Path("secrets"),
+    files: Annotated[Path, typer.Option(help="Where relative paths in the configuration start from.")] = Path(),
+    status_host: Annotated[str, typer.Option(help="Address of /metrics, /healthz, /readyz and /status.")] = "0.0.0.0",  # noqa: S104  # the kubelet asks from outside of the pod
+    status_port: Annotated[int, typer.Option(help="Port of the same; 0 takes a free one.", min=0, max=65535)] = 9464,
+    logs: Annotated[str, typer.Option(help="auto, json or terminal.")] = "auto",
+) -> None:
+    """Run one role from its configuration: what a pod does."""
+    from scanplane.roles.signals import catch_stop_signals  # noqa: PLC0415
+
+    catch_stop_signals()
+    from scanplane.local.roles import make_role  # noqa: PLC0415
+    from scanplane.roles.process import ProcessSettings, run_role_process  # noqa: PLC0415
+    from scanplane.telemetry.logs import LogStyle  # noqa: PLC0415
+
+    settings = ProcessSettings(
+        configuration=configuration,
+        secrets=secrets,
+        files=files,
+        status_host=status_host,
+        status_port=status_port,
+        log_style=LogStyle(logs),
+    )
+    raise typer.Exit(run_role_process(settings, make_role))

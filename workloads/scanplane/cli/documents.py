@@ -1,0 +1,74 @@
+"""``scanplane validate`` and ``scanplane plan``: files of resources, looked at without running anything."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from scanplane.local.files import InputError, read_sources
+from scanplane.local.world import World, build_world
+from scanplane.plan.configuration import configuration_hash, secrets_of
+from scanplane.resources.problems import render_problems
+
+__all__ = ["plan_files", "validate_files"]
+
+
+def validate_files(paths: Sequence[Path]) -> int:
+    """Print everything that is wrong with *paths* and return the exit code."""
+    try:
+        world = build_world(read_sources(paths), os.environ, assume_secrets=True)
+    except InputError as error:
+        sys.stderr.write(f"scanplane: {error}\n")
+        return 2
+    for remark in world.remarks:
+        sys.stderr.write(f"note: {remark}\n")
+    if world.problems:
+        sys.stderr.write(render_problems(world.problems) + "\n")
+        return 2
+    count = len(world.located)
+    sys.stdout.write(f"{count} {'resource' if count == 1 else 'resources'}, nothing wrong.\n")
+    return 0
+
+
+def plan_files(paths: Sequence[Path], output: Path | None) -> int:
+    """Print the plan of *paths*, or write it into *output*; return the exit code."""
+    try:
+        world = build_world(read_sources(paths), os.environ)
+        if output is not None:
+            _write(world, output)
+    except InputError as error:
+        sys.stderr.write(f"scanplane: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"scanplane: can't write to {output}: {(error.strerror or '').lower()}\n")
+        return 2
+    if world.problems:
+        sys.stderr.write(render_problems(world.problems) + "\n")
+    _show(world)
+    return 2 if world.problems else 0
+
+
+def _show(world: World) -> None:
+    table = Table("instance", "configuration", "made from", box=None, header_style="bold")
+    for name, configuration in sorted(world.plan.configurations.items()):
+        table.add_row(name, configuration_hash(configuration), ", ".join(sorted(configuration.sources)))
+    Console().print(table)
+
+
+def _write(world: World, output: Path) -> None:
+    """Write configurations as the roles read them; a Secret becomes a folder of files that only its owner can read."""
+    output.mkdir(parents=True, exist_ok=True)
+    for name, configuration in world.plan.configurations.items():
+        document = msgspec.json.format(msgspec.json.encode(configuration, order="sorted"), indent=2)
+        (output / f"{name}.json").write_bytes(document + b"\n")
+        for key in secrets_of(configuration):
+            values = {key.key: world.secrets.read(key)} if key.key else world.secrets.read_all(key.name)
+            folder = output / "secrets" / key.name
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for field, value in values.items():
+                (folder / field).touch(mode=0o600)
+                (folder / field).write_text(value, encoding="utf-8")

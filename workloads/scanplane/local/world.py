@@ -1,0 +1,148 @@
+"""From files to a plan: documents, what is known of their Secrets, and everything that is wrong, with its place.
+
+Pure but for the environment that Secrets may come from. A file that was saved half-written must not take a market down:
+what a broken file declared before goes on as it was until the file can be read again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from scanplane.plan.configuration import SecretKey
+from scanplane.plan.inventory import Finding, Home, Inventory, ResourceKey, Severity
+from scanplane.plan.planner import Plan, plan
+from scanplane.resources.common import SecretKeyReference
+from scanplane.resources.data_plane import DataPlane
+from scanplane.resources.documents import Documents, LocatedResource, SourceText, parse_documents
+from scanplane.resources.feed import Feed
+from scanplane.resources.kinds import Resource
+from scanplane.resources.market import Market
+from scanplane.resources.problems import Problem
+from scanplane.resources.scanner import Scanner
+from scanplane.resources.subscription import Subscription
+from scanplane.roles.interface import SecretMissingError
+from scanplane.roles.secrets import MappingSecrets, secret_digests
+
+__all__ = ["NAMESPACE", "World", "build_world"]
+
+NAMESPACE = "default"
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """What the files say now. ``problems`` keep something from being used; ``remarks`` do not."""
+
+    plan: Plan
+    secrets: MappingSecrets
+    problems: tuple[Problem, ...]
+    remarks: tuple[Problem, ...]
+    located: Mapping[ResourceKey, LocatedResource]
+
+
+def build_world(
+    sources: Sequence[SourceText],
+    environment: Mapping[str, str] | None = None,
+    before: World | None = None,
+    *,
+    assume_secrets: bool = False,
+) -> World:
+    """Plan what *sources* declare; *before* is the world that runs now, whose good versions outlive bad edits.
+
+    *assume_secrets* takes every Secret that is referred to for there: what can be said without running anything.
+    """
+    documents = parse_documents(sources)
+    located = {ResourceKey(each.kind, each.name): each for each in documents.resources}
+    kept = _kept(documents, before)
+    resources = [each.resource for each in located.values()]
+    resources += [resource for key, resource in kept.items() if key not in located]
+    secrets = MappingSecrets({secret.name: secret.values for secret in documents.secrets}, environment)
+    known = _known_secrets(documents, resources, secrets)
+    if assume_secrets:
+        _assume(known, resources)
+    planned = plan(
+        Inventory(
+            namespace=NAMESPACE,
+            home=Home.LOCAL,
+            data_planes=tuple(each for each in resources if isinstance(each, DataPlane)),
+            feeds=tuple(each for each in resources if isinstance(each, Feed)),
+            markets=tuple(each for each in resources if isinstance(each, Market)),
+            subscriptions=tuple(each for each in resources if isinstance(each, Subscription)),
+            scanners=tuple(each for each in resources if isinstance(each, Scanner)),
+            secrets=secret_digests(known),
+            last_good=before.plan.accepted if before is not None else {},
+        )
+    )
+    errors = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.ERROR]
+    warnings = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.WARNING]
+    return World(
+        plan=planned,
+        secrets=secrets,
+        problems=(*documents.problems, *errors),
+        remarks=(*documents.notes, *warnings),
+        located=located,
+    )
+
+
+def _kept(documents: Documents, before: World | None) -> dict[ResourceKey, Resource]:
+    """Return the running versions of what is declared wrongly now, or stood in a file that cannot be read now."""
+    if before is None:
+        return {}
+    declared = {ResourceKey(each.kind, each.name) for each in documents.declared}
+    broken = {problem.file for problem in documents.problems}
+    return {
+        key: resource
+        for key, resource in before.plan.accepted.items()
+        if key in declared or (key in before.located and before.located[key].file in broken)
+    }
+
+
+def _known_secrets(
+    documents: Documents, resources: Iterable[Resource], secrets: MappingSecrets
+) -> dict[str, dict[str, str]]:
+    """Return every Secret of the documents, and what the environment has of those that resources refer to."""
+    known = {secret.name: dict(secret.values) for secret in documents.secrets}
+    for reference in _secret_references(resources):
+        try:
+            value = secrets.read(SecretKey(name=reference.name, key=reference.key))
+        except SecretMissingError:
+            continue
+        known.setdefault(reference.name, {})[reference.key] = value
+    for resource in resources:
+        gateway = resource.spec.gateway if isinstance(resource, DataPlane) else None
+        if gateway is not None and gateway.tokens_secret_ref is not None:
+            name = gateway.tokens_secret_ref.name
+            try:
+                known[name] = secrets.read_all(name)
+            except SecretMissingError:
+                continue
+    return known
+
+
+def _assume(known: dict[str, dict[str, str]], resources: Iterable[Resource]) -> None:
+    for reference in _secret_references(resources):
+        known.setdefault(reference.name, {}).setdefault(reference.key, "")
+    for resource in resources:
+        gateway = resource.spec.gateway if isinstance(resource, DataPlane) else None
+        if gateway is not None and gateway.tokens_secret_ref is not None:
+            known.setdefault(gateway.tokens_secret_ref.name, {})
+
+
+def _secret_references(resources: Iterable[Resource]) -> Iterable[SecretKeyReference]:
+    for resource in resources:
+        match resource:
+            case Feed(spec=spec) if spec.massive is not None:
+                yield spec.massive.api_key_secret_ref
+            case DataPlane(spec=spec):
+                if spec.broker is not None:
+                    yield spec.broker.url_secret_ref
+                if spec.cache is not None:
+                    yield spec.cache.url_secret_ref
+            case _:
+                pass
+
+
+def _problem(finding: Finding, located: Mapping[ResourceKey, LocatedResource]) -> Problem:
+    """Return *finding* with its place in the file; one about a version that is not in a file any more has none."""
+    resource = located.get(finding.key)
+    if resource is None:
+        return Problem(path=f"{finding.key} {finding.path}", message=finding.message)
+    return resource.problem(finding.path, finding.message, line=max(finding.line, 1), column=max(finding.column, 1))
