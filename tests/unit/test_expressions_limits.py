@@ -12,6 +12,7 @@ from scanplane.expressions import (
     MAX_NODES,
     MAX_SOURCE_CHARACTERS,
     ExpressionError,
+    Problem,
     Program,
     ValueType,
     compile_expression,
@@ -24,105 +25,31 @@ _COLUMNS = {
     FeatureType.TEXT: np.array(["A", "B", "é"]),
 }
 _MARKET = {name: _COLUMNS[feature.type] for name, feature in CATALOGUE.items()}
-_FRAGMENTS = st.sampled_from(
-    [
-        *CATALOGUE,
-        *[
-            "(",
-            ")",
-            "[",
-            "]",
-            "{",
-            "}",
-            ".",
-            ",",
-            "?",
-            ":",
-            "!",
-            "-",
-            "+",
-            "*",
-            "/",
-            "%",
-            "<",
-            "<=",
-            ">",
-            ">=",
-            "==",
-            "!=",
-            "&&",
-            "||",
-            "=",
-            "&",
-            "|",
-            ";",
-            "#",
-            "@",
-            "'",
-            '"',
-            "'''",
-            "\\",
-            "r'",
-            'b"',
-            "\n",
-            "\t",
-            "//",
-            "1",
-            "1.5",
-        ],
-    ]
-    + [
-        *[
-            ".5",
-            "1e3",
-            "0x1F",
-            "5u",
-            "20M",
-            "1e999",
-            "true",
-            "false",
-            "True",
-            "null",
-            "in",
-            "not",
-            "and",
-            "or",
-            "is",
-            "between",
-            "has",
-            "size",
-            "math.abs",
-            "math.greatest",
-        ]
-    ]
-    + [
-        "startsWith",
-        "contains(",
-        "matches",
-        "exists(x, x)",
-        "'A'",
-        "r'\\'",
-        '"""',
-        "\u00a0",
-        "\ud800",
-        "\x00",
-        "≥",
-        "“a”",
-    ]
+_SIGNS = (
+    "( ) [ ] { } . , ? : ! - + * / % < <= > >= == != && || = & | ; # @ ' \" \"\"\" ''' \\ r' b' \n \t // 1 1.5 .5 1e3 "
+    "0x1F 5u 20M 1e999 true false True null not in and or is between has size math.abs math.greatest startsWith contains( "
+    "matches exists(x,x) 'A' r'\\' \u00a0 \ud800 \x00 ≥ “a”"
 )
+_FRAGMENTS = st.sampled_from([*CATALOGUE, *_SIGNS.split(" ")])
+
+
+def _problems(source: str, expected: ValueType) -> tuple[Problem, ...] | None:
+    """Return what is wrong with a text, or None for a text that compiles, is evaluated and is explained."""
+    try:
+        program = compile_expression(source, expected)
+    except ExpressionError as error:
+        return error.problems
+    assert program.evaluate(_MARKET).shape == (3,)
+    assert len(program.explain(_MARKET, 0).splitlines()) == 1
+    return None
 
 
 def _compiles_or_is_refused(source: str) -> None:
     for expected in (ValueType.BOOL, ValueType.NUMBER):
-        try:
-            program = compile_expression(source, expected)
-        except ExpressionError as error:
-            assert error.problems
-            assert all(problem.line >= 1 and problem.column >= 1 for problem in error.problems)
-            assert all(str(problem).isprintable() for problem in error.problems)
-        else:
-            assert program.evaluate(_MARKET).shape == (3,)
-            assert len(program.explain(_MARKET, 0).splitlines()) == 1
+        problems = _problems(source, expected)
+        assert problems is None or len(problems) > 0
+        assert all(problem.line >= 1 and problem.column >= 1 for problem in problems or ())
+        assert all(str(problem).isprintable() for problem in problems or ())
 
 
 @settings(max_examples=400, deadline=None)

@@ -27,6 +27,8 @@ from scanplane.expressions.value_types import (
 __all__ = ["Explainer"]
 
 _SIGNIFICANT_DIGITS = 6
+_SHOWN_ITEMS = 4
+_MAX_CHARACTERS = 1000
 _PRECEDENCE = {
     Operator.CONDITIONAL: 0,
     Operator.OR: 1,
@@ -44,6 +46,7 @@ _PRECEDENCE = {
     Operator.DIVIDE: 5,
     Operator.REMAINDER: 5,
 }
+_RELATION = 3
 _UNARY = 6
 _ATOM = 7
 _TIGHT = frozenset({Operator.NOT, Operator.NEGATE})
@@ -76,10 +79,10 @@ class Explainer:
         values = self._run({name: _cell(columns[name], row) for name in self._features})
         writer = _Writer(self._places, [value.item() for value in values])
         if self._tree.type is ValueType.BOOL:
-            return writer.condition(self._tree).text
+            return _bounded(writer.condition(self._tree).text)
         shown = writer.value(self._tree).text
         is_leaf = isinstance(self._tree, FeatureValue | Constant)
-        return shown if is_leaf else f"{shown} = {_format(writer.compute(self._tree))}"
+        return _bounded(shown) if is_leaf else f"{_bounded(shown)} = {_format(writer.compute(self._tree))}"
 
 
 def _parts(tree: TypedNode) -> Iterator[TypedNode]:
@@ -150,11 +153,18 @@ class _Writer:
         if operator is Operator.CONDITIONAL:
             condition, then, otherwise = (part.inside(1) for part in shown)
             return _Shown(f"{condition} ? {then} : {otherwise}", precedence)
-        first = shown[0].inside(precedence)
+        first = shown[0].inside(precedence + (precedence == _RELATION))
         if operator is Operator.IN:
-            return _Shown(f"{first} in [{', '.join(part.text for part in shown[1:])}]", precedence)
+            items = [part.text for part in shown[1 : 1 + _SHOWN_ITEMS]]
+            if len(shown) > 1 + _SHOWN_ITEMS:
+                items.append(f"... {len(shown) - 1 - _SHOWN_ITEMS} more")
+            return _Shown(f"{first} in [{', '.join(items)}]", precedence)
         others = [part.inside(precedence + 1) for part in shown[1:]]
         return _Shown(f" {operator.value} ".join((first, *others)), precedence)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 3] + "..."
 
 
 def _format(value: PlainValue) -> str:
