@@ -1,0 +1,106 @@
+"""How old, how late and how live an answer is: said with every answer, because a number without its age is a wrong number.
+
+Three clocks meet here. ``tick`` is event time: the instant of the market that was evaluated. ``received`` and ``evaluated`` are
+the host's clock when the newest event behind it came in, and when it was evaluated. A live market's tick and
+receipt are close; a delayed feed's tick is behind by its delay; a recorded session's tick lies on another day. So
+where the configuration gives no label, the distance between tick and receipt says which of the three it is.
+"""
+
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+__all__ = ["STALE_AFTER_NS", "Freshness", "delay_label", "freshness_of", "is_live", "iso_time"]
+
+STALE_AFTER_NS = 10_000_000_000
+_SECOND = 1_000_000_000
+_LIVE_WITHIN_NS = 60 * _SECOND
+_DELAYED_WITHIN_NS = 6 * 3600 * _SECOND
+_DAY_NS = 24 * 3600 * _SECOND
+_NOT_LIVE_WORDS = ("replay", "record", "synthetic", "simulat")
+
+
+class Freshness(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Times of an answer, in nanoseconds UTC (0: unknown), and what they mean.
+
+    ``delay`` is empty for a real-time market, and else says what it is: ``15 min delayed``, ``replay``. ``live`` is false for
+    recorded or made-up data, whose event time has nothing to do with the clock on the wall; ``age_seconds`` (tick to now)
+    is given only where it means something. ``lag_milliseconds`` is from the receipt of the newest event to now, at the moment
+    of publishing. ``stale`` is true when nothing new was evaluated for 10 s or the gateway lost its cache.
+    """
+
+    tick_ns: int
+    tick_time: str
+    received_ns: int
+    evaluated_ns: int
+    published_ns: int
+    delay: str
+    live: bool
+    age_seconds: float | None
+    lag_milliseconds: float | None
+    stale: bool
+    stale_reason: str = ""
+
+
+def iso_time(time_ns: int) -> str:
+    """Return nanoseconds UTC as ``2014-03-26T14:30:00.250Z``; empty for 0."""
+    if time_ns == 0:
+        return ""
+    milliseconds = time_ns // 1_000_000
+    moment = datetime.fromtimestamp(milliseconds // 1000, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def delay_label(configured: str, tick_ns: int, received_ns: int) -> str:
+    """Return the configured label; without one, what the distance from tick to receipt shows."""
+    if configured or not received_ns or not tick_ns:
+        return configured
+    behind_ns = received_ns - tick_ns
+    if abs(behind_ns) <= _LIVE_WITHIN_NS:
+        return ""
+    if 0 < behind_ns <= _DELAYED_WITHIN_NS:
+        return f"{round(behind_ns / (60 * _SECOND))} min delayed"
+    return f"recorded session of {iso_time(tick_ns)[:10]}"
+
+
+def is_live(label: str) -> bool:
+    """Return whether event time follows the clock on the wall, delayed or not."""
+    return not any(word in label.lower() for word in _NOT_LIVE_WORDS)
+
+
+def freshness_of(
+    *,
+    tick_ns: int,
+    received_ns: int,
+    evaluated_ns: int,
+    now_ns: int,
+    configured_delay: str = "",
+    problem: str = "",
+    ages: bool = True,
+) -> Freshness:
+    """Judge an answer at *now_ns*.
+
+    *problem* says why the gateway itself is behind (its cache is lost). What happened once, such as a signal, does not
+    grow stale: *ages* is false for it.
+    """
+    label = delay_label(configured_delay, tick_ns, received_ns or evaluated_ns)
+    live = is_live(label)
+    lag_ns = now_ns - received_ns
+    silent_ns = now_ns - evaluated_ns if evaluated_ns else 0
+    reason = problem
+    if not reason and ages and silent_ns > STALE_AFTER_NS:
+        reason = f"nothing was evaluated for {silent_ns // _SECOND} s"
+    return Freshness(
+        tick_ns=tick_ns,
+        tick_time=iso_time(tick_ns),
+        received_ns=received_ns,
+        evaluated_ns=evaluated_ns,
+        published_ns=now_ns,
+        delay=label,
+        live=live,
+        age_seconds=round((now_ns - tick_ns) / _SECOND, 3) if live and tick_ns else None,
+        # a receipt of another day comes from the recording itself and says nothing of this pipeline
+        lag_milliseconds=round(lag_ns / 1_000_000, 3) if received_ns and 0 <= lag_ns < _DAY_NS else None,
+        stale=bool(reason),
+        stale_reason=reason,
+    )
