@@ -66,7 +66,7 @@ def _check_texts(field: str, texts: object, path: Path, unquoted: PlainTexts) ->
         below = (*path, key)
         text = value if isinstance(value, str) else ""
         size += len(key.encode()) + len(text.encode())
-        if not _KEY.fullmatch(key):
+        if not _KEY.fullmatch(key.lower() if field == "annotations" else key):  # as Kubernetes does
             yield Finding(below, f"{key!r} cannot be a key of {field}", on_key=True)
         elif field == "labels" and not _LABEL_VALUE.fullmatch(text):
             yield Finding(below, f"{text!r} is not the value of a label")
