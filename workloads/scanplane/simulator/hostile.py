@@ -33,6 +33,7 @@ _MAKERS: dict[HostileKind, Callable[[random.Random], str]] = {
     ),
     HostileKind.UNKNOWN_EVENT: lambda _: '[{"ev":"ZZ","sym":"HOSTILE","p":1}]',
     HostileKind.CLOCK_JUMP: lambda chance: "[" + _event(t=chance.choice(("0", "1", "99999999999999999999"))) + "]",
+    HostileKind.FAR_FUTURE: lambda _: "[" + _event(t="4102444800000") + "]",
     HostileKind.HUGE: lambda _: "[" + ",".join(('{"ev":"ZZ","sym":"HOSTILE"}',) * _HUGE_EVENTS) + "]",
     HostileKind.MISSING_FIELD: lambda _: '[{"ev":"T","sym":"HOSTILE"},{"ev":"T"},{"sym":"HOSTILE"}]',
 }
@@ -41,7 +42,8 @@ _MAKERS: dict[HostileKind, Callable[[random.Random], str]] = {
 class HostileFrames:
     """Gives a hostile frame after a share of the good ones; the same seed gives the same frames.
 
-    No event of a hostile frame is usable: whoever plays a session with and without them must see the same.
+    But for the kind ``far-future`` no event of a hostile frame is usable: whoever plays a session with and without them
+    must see the same.
     """
 
     def __init__(self, rate: float, kinds: Sequence[HostileKind], seed: int) -> None:

@@ -63,6 +63,12 @@ class HostileKind(enum.StrEnum):
     CLOCK_JUMP = "clock-jump"
     HUGE = "huge"
     MISSING_FIELD = "missing-field"
+    FAR_FUTURE = "far-future"
+
+    @classmethod
+    def harmless(cls) -> tuple["HostileKind", ...]:
+        """Every kind of frame in which nothing is usable: all but a valid trade that claims to be of the year 2100."""
+        return tuple(kind for kind in cls if kind is not cls.FAR_FUTURE)
 
 
 class Cut(Struct, frozen=True, kw_only=True):
@@ -107,7 +113,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     cuts: tuple[Cut, ...] = ()
     max_buffer_bytes: int = 64 * 1024 * 1024
     hostile_rate: float = 0.0
-    hostile_kinds: tuple[HostileKind, ...] = tuple(HostileKind)
+    hostile_kinds: tuple[HostileKind, ...] = HostileKind.harmless()
     seed: int = 0
 
     def __repr__(self) -> str:

@@ -36,12 +36,13 @@ class _Row(Struct, frozen=True):
 class ReferenceDay(Struct, frozen=True):
     """What is known before the day, by symbol in alphabetical order; NaN where it is not.
 
-    ``previous_close`` is the close of 2014-03-25, ``average_volume`` the mean of 2014-03-24 and -25 (two days is all
-    that there is), both split-adjusted to 2014-03-26.
+    ``previous_close`` and ``previous_volume`` are those of 2014-03-25, ``average_volume`` is the mean of 2014-03-24 and
+    -25 (two days is all that there is), all split-adjusted to 2014-03-26.
     """
 
     symbols: tuple[str, ...]
     previous_close: Floats
+    previous_volume: Floats
     average_volume: Floats
 
 
@@ -97,11 +98,17 @@ def read_reference(data: Path = DATA_DIRECTORY) -> ReferenceDay:
     earlier = [_read(data, name) for name in _EARLIER_DAYS]
     known = _one_per_symbol(earlier[-1])
     known.update({symbol: key for symbol, key in _one_per_symbol(day).items() if any(key in rows for rows in earlier)})
-    closes, volumes = [], []
+    closes, last_volumes, volumes = [], [], []
     for _, key in sorted(known.items()):
         split_now = day[key].split_factor if key in day else earlier[-1][key].split_factor
         last = earlier[-1].get(key)
         closes.append(last.close * last.split_factor / split_now if last else float("nan"))
+        last_volumes.append(last.volume * split_now / last.split_factor if last else float("nan"))
         traded = [row.volume * split_now / row.split_factor for rows in earlier if (row := rows.get(key))]
         volumes.append(sum(traded) / len(traded))
-    return ReferenceDay(symbols=tuple(sorted(known)), previous_close=np.array(closes), average_volume=np.array(volumes))
+    return ReferenceDay(
+        symbols=tuple(sorted(known)),
+        previous_close=np.array(closes),
+        previous_volume=np.array(last_volumes),
+        average_volume=np.array(volumes),
+    )

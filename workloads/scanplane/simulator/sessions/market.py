@@ -77,11 +77,11 @@ class MarketSession:
         self._seed = seed
 
     def reference(self) -> Sequence[ReferenceTicker]:
-        """Split-adjusted closes of 2014-03-25 and average volumes of the two days before. Raises SessionFileError."""
+        """Split-adjusted closes and volumes of 2014-03-25. Raises SessionFileError."""
         known = read_reference(self._data)
         return tuple(
             ReferenceTicker(symbol, float(close), float(volume))
-            for symbol, close, volume in zip(known.symbols, known.previous_close, known.average_volume, strict=True)
+            for symbol, close, volume in zip(known.symbols, known.previous_close, known.previous_volume, strict=True)
             if close > 0
         )
 
@@ -217,13 +217,13 @@ def _trades(columns: _Columns, bars: BarColumns) -> Iterator[tuple[int, MarketMe
         strict=True,
     ):
         prints = (
-            ((close, shares),)
-            if single
-            else ((opened, part), (first, part), (other, part), (close, shares - 3 * part))
+            ((close, shares),) if single else ((opened, part), (first, part), (other, part), (close, shares - 3 * part))
         )
         for offset, (price, size), exchange in zip(_TRADE_OFFSETS_MS, prints, repeat(4)):
             at_ms = start + offset
             yield (
                 at_ms * 1_000_000,
-                TradeMessage(symbol=symbol, time=at_ms, price=price, size=size, conditions=conditions, exchange=exchange),
+                TradeMessage(
+                    symbol=symbol, time=at_ms, price=price, size=size, conditions=conditions, exchange=exchange
+                ),
             )

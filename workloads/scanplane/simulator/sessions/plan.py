@@ -57,7 +57,9 @@ def _allot_bars(volume: Integers, events: int) -> Integers:
     most = np.minimum(-(-volume // _SHARES_PER_BAR), _MOST_BARS)
     weights = np.log1p(volume.astype(np.float64)) ** 3
     if not len(volume) <= events <= int(most.sum()):
-        raise SessionFileError(f"the market session can be played with {len(volume)} to {most.sum()} events, not {events}")
+        raise SessionFileError(
+            f"the market session can be played with {len(volume)} to {most.sum()} events, not {events}"
+        )
 
     def allot(factor: float) -> Integers:
         bars: Integers = np.clip((factor * weights).astype(np.int64), 1, most)
