@@ -215,9 +215,12 @@ class RecordingReader:
         body = self._read(head.length, records)
         if head.kind == b"DATA":
             return decode_records(head, body)
-        self._end = decode_end(head, body)
-        if self._end.records != records:
-            raise RecordingError(f"is damaged: it holds {records} records and should hold {self._end.records}")
+        end = decode_end(head, body)
+        if end.records != records:
+            raise RecordingError(f"is damaged: it holds {records} records and should hold {end.records}")
+        if self._file.read(1):
+            raise RecordingError("is damaged: something follows its end mark")
+        self._end = end
         return []
 
     def _read(self, length: int, records: int) -> bytes:
