@@ -12,7 +12,7 @@ from hypothesis import strategies
 from scanplane.resources.kinds import KINDS, Kind
 from scanplane.resources.schema import NodeType, SchemaNode, spec_schema
 
-__all__ = ["AGREED", "METADATA", "STRICTER", "document", "specs"]
+__all__ = ["AGREED", "METADATA", "STRICTER", "document", "specs", "values"]
 
 
 def document(kind: str, spec: str, name: str = "probe", head: str = "") -> str:
@@ -198,18 +198,19 @@ METADATA: list[tuple[str, str, str, bool]] = [
 
 def specs(kind: Kind) -> strategies.SearchStrategy[dict[str, Any]]:
     """Generate specs of a kind: mostly of the right form, so that the rules between fields decide, sometimes not."""
-    return _values(spec_schema(KINDS[kind].model))
+    return values(spec_schema(KINDS[kind].model))
 
 
-def _values(node: SchemaNode) -> strategies.SearchStrategy[Any]:
+def values(node: SchemaNode) -> strategies.SearchStrategy[Any]:
+    """Generate values of a node, its bounds and just beyond among them."""
     match node.type:
         case NodeType.OBJECT:
-            fields = {name: _values(child) for name, child in node.properties.items()}
+            fields = {name: values(child) for name, child in node.properties.items()}
             required = {name: fields.pop(name) for name in node.required}
             return strategies.fixed_dictionaries(required, optional=fields)
         case NodeType.ARRAY:
             assert node.items is not None
-            return strategies.lists(_values(node.items), max_size=3)
+            return strategies.lists(values(node.items), max_size=3)
         case NodeType.BOOLEAN:
             return strategies.booleans()
         case NodeType.STRING:

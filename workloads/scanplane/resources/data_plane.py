@@ -126,10 +126,14 @@ class DataPlaneSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """Broker, cache, gateway and telemetry."""
 
     broker: (
-        Annotated[Broker, Meta(description="The broker. `scanplane up` uses one in its own memory if left out.")] | None
+        Annotated[
+            Broker, Meta(description="The broker. In one process (scanplane up) one in memory serves if left out.")
+        ]
+        | None
     ) = None
     cache: (
-        Annotated[Cache, Meta(description="The cache. `scanplane up` uses one in its own memory if left out.")] | None
+        Annotated[Cache, Meta(description="The cache. In one process (scanplane up) one in memory serves if left out.")]
+        | None
     ) = None
     gateway: Annotated[Gateway, Meta(description="The gateway.")] | None = None
     telemetry: Annotated[Telemetry, Meta(description="Logs, metrics and traces.")] | None = None

@@ -122,7 +122,7 @@ _SYMBOL_FIGURES = ("previousClose", "averageVolume", "freeFloat")
 
 
 class MarketSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A market."""
+    """What is traded when, what is known of it beforehand, and how it is analyzed."""
 
     asset_class: Annotated[AssetClass, Meta(description="What is traded.")]
     calendar: (
