@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from scanplane.features.documentation import render_features
 from scanplane.resources.crds import render_crds
 
 __all__ = ["GENERATORS", "Generator", "main", "stale_files", "write_files"]
@@ -24,7 +25,10 @@ class Generator(Struct, frozen=True):
     owns: str
 
 
-GENERATORS: tuple[Generator, ...] = (Generator(folder="crds", render=render_crds, owns="*.yaml"),)
+GENERATORS: tuple[Generator, ...] = (
+    Generator(folder="crds", render=render_crds, owns="*.yaml"),
+    Generator(folder="docs", render=lambda: {"features.md": render_features()}, owns="features.md"),
+)
 """Everything that is generated."""
 
 

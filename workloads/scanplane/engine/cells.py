@@ -22,9 +22,11 @@ def select(column: NDArray[Any], rows: NDArray[np.intp]) -> list[Value]:
     """Return the cells of *rows*; a column of one value for all symbols repeats it."""
     if column.ndim == 0:
         return [column.item()] * len(rows)
-    values: list[Value] = column[rows].tolist()
+    chosen = column[rows]
+    values: list[Value] = chosen.tolist()
     if column.dtype.kind == "f":
-        return [known_number(value) for value in values]  # type: ignore[arg-type]  # a float column holds floats
+        for unknown in np.flatnonzero(~np.isfinite(chosen)).tolist():
+            values[unknown] = None
     return values
 
 

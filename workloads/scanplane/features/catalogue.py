@@ -46,7 +46,8 @@ class Feature(Struct, frozen=True, kw_only=True):
     needs_reference: str = ""
 
 
-_PRICED = (Channel.TRADES, Channel.SECOND_AGGREGATES, Channel.MINUTE_AGGREGATES)
+_TRADED = (Channel.TRADES, Channel.SECOND_AGGREGATES, Channel.MINUTE_AGGREGATES)
+_PRICED = (*_TRADED, Channel.INDEX_VALUES)
 _QUOTED = (Channel.QUOTES,)
 
 
@@ -69,9 +70,9 @@ def _number(
     )
 
 
-def _event(name: str, definition: str, source: str = "common usage") -> Feature:
+def _event(name: str, definition: str, source: str = "common usage", any_of: tuple[Channel, ...] = _PRICED) -> Feature:
     return Feature(
-        name=name, type=FeatureType.EVENT, unit=Unit.NONE, definition=definition, source=source, any_of=_PRICED
+        name=name, type=FeatureType.EVENT, unit=Unit.NONE, definition=definition, source=source, any_of=any_of
     )
 
 
@@ -89,25 +90,31 @@ _FEATURES = (
     _number(
         "minutes_since_open",
         Unit.MINUTES,
-        "Minutes from the regular session's open to the tick; negative before it; unknown on a day without a session.",
+        "Minutes from the regular session's open to the tick; negative in premarket; unknown while the market is closed.",
         "trading calendar",
         (),
     ),
     _number(
-        "price", Unit.PRICE, "The last eligible trade, or the close of the newest bar where no trades are subscribed."
+        "price",
+        Unit.PRICE,
+        "The last eligible trade (or index value) of the day, by exchange time; for a symbol of which no trade was seen "
+        "today, the close of the newest bar.",
+        "CTA and UTP consolidated last sale",
     ),
     _number(
         "open",
         Unit.PRICE,
-        "The official opening price; before it is known, the first eligible regular-session trade or bar.",
+        "The official opening price; until it is known, the first eligible trade of the regular session, by exchange "
+        "time, or the open of its first bar.",
         "Massive A.op",
     ),
-    _number("high", Unit.PRICE, "Highest eligible price of the regular session."),
-    _number("low", Unit.PRICE, "Lowest eligible price of the regular session."),
+    _number("high", Unit.PRICE, "Highest eligible price of the regular session.", "CTA and UTP consolidated high"),
+    _number("low", Unit.PRICE, "Lowest eligible price of the regular session.", "CTA and UTP consolidated low"),
     _number(
         "previous_close",
         Unit.PRICE,
         "The previous regular session's official close, split-adjusted, from reference data.",
+        "reference data",
         any_of=(),
         needs_reference="previousClose",
     ),
@@ -128,51 +135,64 @@ _FEATURES = (
     _number(
         "volume",
         Unit.SHARES,
-        "Volume of the day so far, extended hours included: the provider's accumulated volume, or the sum of trades.",
+        "Volume of the day so far, extended hours included: the provider's accumulated volume of the newest bar; without "
+        "one, the sum of the trades that count for volume, or of the latest versions of the bars.",
         "Massive A.av",
+        _TRADED,
     ),
-    _number("dollar_volume", Unit.CURRENCY, "volume * vwap."),
+    _number("dollar_volume", Unit.CURRENCY, "volume * vwap.", any_of=_TRADED),
     _number(
         "vwap",
         Unit.PRICE,
-        "Volume-weighted average price of the day so far: the provider's, or that of the eligible trades.",
+        "Volume-weighted average price of the day so far, extended hours included: the provider's of the newest bar; "
+        "without one, that of the trades that may set price, or of the bars.",
         "Massive A.a",
+        _TRADED,
     ),
     _number("range_percent", Unit.PERCENT, "(high - low) / low * 100 of the regular session."),
     _number(
         "average_volume",
         Unit.SHARES,
-        "Average daily volume, from reference data.",
+        "Average daily volume, from reference data; of source Provider, the previous day's volume.",
+        "reference data",
         any_of=(),
         needs_reference="averageVolume",
     ),
     _number(
         "relative_volume",
         Unit.TIMES,
-        "volume / the volume usual by this time of day, by the volume curve; unknown without a curve.",
+        "volume / the volume usual by this time of day: the volume curve's own figure for the symbol, or average_volume * "
+        "the curve's fraction. Between two points of the curve it is a line; unknown before the first point.",
         "Trade-Ideas RV, TradingView Relative Volume at Time",
+        any_of=_TRADED,
         needs_reference="volumeCurve",
     ),
     _number(
         "free_float",
         Unit.SHARES,
         "Shares that can be traded, from reference data.",
+        "reference data",
         any_of=(),
         needs_reference="freeFloat",
     ),
-    _number("float_rotation", Unit.TIMES, "volume / free_float.", needs_reference="freeFloat"),
+    _number("float_rotation", Unit.TIMES, "volume / free_float.", any_of=_TRADED, needs_reference="freeFloat"),
     _number("high_of_day", Unit.PRICE, "Highest eligible price of the day so far, extended hours included."),
     _number("low_of_day", Unit.PRICE, "Lowest eligible price of the day so far, extended hours included."),
     _number("premarket_high", Unit.PRICE, "Highest eligible price of the premarket session."),
     _number("premarket_low", Unit.PRICE, "Lowest eligible price of the premarket session."),
-    _number("premarket_volume", Unit.SHARES, "Volume of the premarket session."),
+    _number(
+        "premarket_volume",
+        Unit.SHARES,
+        "Volume of the premarket session; unknown as long as none was seen.",
+        any_of=_TRADED,
+    ),
     _number("change_1m_percent", Unit.PERCENT, "Change of price over the last minute; see the window rule."),
     _number("change_5m_percent", Unit.PERCENT, "Change of price over the last 5 minutes; see the window rule."),
     _number("change_15m_percent", Unit.PERCENT, "Change of price over the last 15 minutes; see the window rule."),
-    _number("volume_1m", Unit.SHARES, "Volume over the last minute; see the window rule."),
-    _number("volume_5m", Unit.SHARES, "Volume over the last 5 minutes; see the window rule."),
-    _number("bid", Unit.PRICE, "The best bid.", any_of=_QUOTED),
-    _number("ask", Unit.PRICE, "The best offer.", any_of=_QUOTED),
+    _number("volume_1m", Unit.SHARES, "Volume over the last minute; see the window rule.", any_of=_TRADED),
+    _number("volume_5m", Unit.SHARES, "Volume over the last 5 minutes; see the window rule.", any_of=_TRADED),
+    _number("bid", Unit.PRICE, "The best bid; a quote that leaves it out does not change it.", any_of=_QUOTED),
+    _number("ask", Unit.PRICE, "The best offer; a quote that leaves it out does not change it.", any_of=_QUOTED),
     _number("spread_percent", Unit.PERCENT, "(ask - bid) / the middle of both * 100.", any_of=_QUOTED),
     _event(
         "new_high_of_day",
@@ -184,8 +204,18 @@ _FEATURES = (
         "low_of_day fell since the last tick, and was known before.",
         "Trade-Ideas NLP",
     ),
-    _event("crossed_above_vwap", "price went from below to above vwap, by more than the hysteresis band."),
-    _event("crossed_below_vwap", "price went from above to below vwap, by more than the hysteresis band."),
+    _event(
+        "crossed_above_vwap",
+        "price rose to more than 0.05 % above vwap, and had been more than 0.05 % below it the last time it was off by "
+        "that much.",
+        any_of=_TRADED,
+    ),
+    _event(
+        "crossed_below_vwap",
+        "price fell to more than 0.05 % below vwap, and had been more than 0.05 % above it the last time it was off by "
+        "that much.",
+        any_of=_TRADED,
+    ),
 )
 
 CATALOGUE: dict[str, Feature] = {feature.name: feature for feature in _FEATURES}
