@@ -26,7 +26,7 @@ PUBLISH_CONDITIONS = (
 )
 ANALYZE_CONDITIONS = (
     "one MassiveDataProcessor with LeaderboardAnalyzer and its defaults (100 prefetched, 500 tasks), "
-    "second aggregates of 8,000 symbols, reference data already cached"
+    "second aggregates of 8,000 symbols, reference data already cached, hiredis added"
 )
 
 _HERE = Path(__file__).parent

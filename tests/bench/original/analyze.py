@@ -137,7 +137,7 @@ async def _measure(redis_url: str, seconds: float, amqp_url: str | None) -> dict
         "seconds": elapsed,
         "symbols": len(symbols()),
         "through_broker": amqp_url is not None,
-        "versions": {name: version(name) for name in ("kuhl-haus-mdp", "aio-pika", "redis")},
+        "versions": {name: version(name) for name in ("kuhl-haus-mdp", "aio-pika", "redis", "hiredis")},
         "python": sys.version.split()[0],
     }
 
