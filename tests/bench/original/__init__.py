@@ -44,8 +44,8 @@ def measure_original_publish(amqp_url: str, seconds: float, *, events_per_frame:
     The broker may be behind a proxy that adds delay. It declares the original's queues (``aggregate``, ``trades`` ...)
     there. Raises OriginalUnavailableError.
     """
-    arguments = (amqp_url, str(_bounded(seconds)), str(events_per_frame))
-    result = run_in_original(_HERE / "publish.py", *arguments, seconds=seconds)
+    arguments = {"amqp_url": amqp_url, "seconds": _bounded(seconds), "events_per_frame": events_per_frame}
+    result = run_in_original(_HERE / "publish.py", arguments, seconds=seconds)
     return float(result["events_per_second"])
 
 
@@ -55,6 +55,6 @@ def measure_original_analyze(redis_url: str, seconds: float, amqp_url: str | Non
     It writes its keys into the Redis at *redis_url* and removes none. With *amqp_url* it consumes from that broker;
     without, messages are handed to it from memory, which is in its favour. Raises OriginalUnavailableError.
     """
-    arguments = (redis_url, str(_bounded(seconds)), *([amqp_url] if amqp_url is not None else []))
-    result = run_in_original(_HERE / "analyze.py", *arguments, seconds=seconds)
+    arguments = {"redis_url": redis_url, "seconds": _bounded(seconds), "amqp_url": amqp_url}
+    result = run_in_original(_HERE / "analyze.py", arguments, seconds=seconds)
     return float(result["events_per_second"])

@@ -9,7 +9,7 @@ With an AMQP URL the messages come from RabbitMQ through ``MassiveDataProcessor.
 counts. Without one they are handed to ``_callback`` from memory, 100 at a time as the broker would, and
 acknowledging costs nothing: that is in favour of the original.
 
-Usage: analyze.py REDIS_URL SECONDS [AMQP_URL]
+Reads ``{"redis_url", "seconds", "amqp_url"}`` from standard input.
 """
 
 import asyncio
@@ -143,7 +143,7 @@ async def _measure(redis_url: str, seconds: float, amqp_url: str | None) -> dict
 
 
 async def _main() -> None:
-    result = await _measure(sys.argv[1], float(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    result = await _measure(**json.load(sys.stdin))
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
     os._exit(0)  # see publish.py

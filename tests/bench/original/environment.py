@@ -50,9 +50,9 @@ def original_python() -> Path:
     return python
 
 
-def _run(command: list[str], seconds: float) -> str:
+def _run(command: list[str], seconds: float, given: str = "") -> str:
     try:
-        finished = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        finished = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         raise OriginalUnavailableError(f"{Path(command[-1]).name} took more than {seconds:g} s") from None
     if finished.returncode != 0:
@@ -61,12 +61,12 @@ def _run(command: list[str], seconds: float) -> str:
     return finished.stdout
 
 
-def run_in_original(script: Path, *arguments: str, seconds: float) -> dict[str, Any]:
+def run_in_original(script: Path, arguments: dict[str, Any], *, seconds: float) -> dict[str, Any]:
     """Run *script* with the original's Python and return the JSON object of its last line.
 
-    *seconds* is what it means to take; a minute more is allowed for starting and ending.
-    Raises OriginalUnavailableError.
+    *arguments* go to its standard input as JSON, since a URL may hold a password. *seconds* is what it means to take;
+    a minute more is allowed for starting and ending. Raises OriginalUnavailableError.
     """
-    lines = _run([str(original_python()), str(script), *arguments], seconds + _START_SECONDS).splitlines()
-    result: dict[str, Any] = json.loads(lines[-1])
+    output = _run([str(original_python()), str(script)], seconds + _START_SECONDS, json.dumps(arguments))
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result

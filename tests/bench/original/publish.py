@@ -5,7 +5,7 @@ to a WebSocket server in this process that offers frames without end, and ``Mass
 handle_messages, _publish_message, WebSocketMessageSerde, QueueNameResolver) with its default of confirms on.
 Counted are events whose publishing was awaited, in ``connection_status``. No telemetry exporter is set up.
 
-Usage: publish.py AMQP_URL SECONDS EVENTS_PER_FRAME
+Reads ``{"amqp_url", "seconds", "events_per_frame"}`` from standard input.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def _measure(amqp_url: str, seconds: float, events_per_frame: int) -> dict
 
 
 async def _main() -> None:
-    result = await _measure(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
+    result = await _measure(**json.load(sys.stdin))
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
     # Its orderly stop sleeps for seconds and asks a REST service; the figure is taken, nothing else matters.
