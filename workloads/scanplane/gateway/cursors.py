@@ -51,7 +51,8 @@ def parse_since(text: str) -> dict[str, tuple[int, int]] | int:
             raise CursorError(f"{text} is no time in nanoseconds since 1970; write one such as 2026-01-05T14:30:00Z")
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        # in a URL, the plus of an offset that was not escaped arrives as a space
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     except ValueError:
         raise CursorError(f"{text!r} is neither a cursor nor a time; write one such as 2026-01-05T14:30:00Z") from None
     if moment.tzinfo is None:

@@ -2,7 +2,8 @@
 
 The parts of one tick arrive within milliseconds of each other. Publishing each of them would show every client a torn
 board first; so an incomplete board waits a moment for its other partitions, and a topic is published at most so often
-a second, the newest version then standing for those before it. Both bounds are the same for every client, which is what lets them share bytes.
+a second, the newest version then standing for those before it. Both bounds are the same for every client, which is
+what lets them share bytes.
 """
 
 __all__ = ["INCOMPLETE_GRACE_NS", "PublishSchedule"]

@@ -32,6 +32,8 @@ __all__ = ["STREAM_PATH", "Stream", "StreamConnection", "StreamCounts"]
 STREAM_PATH = "/v1/stream"
 
 _LOG = logging.getLogger(__name__)
+_HANDSHAKES = _LOG.getChild("websocket")
+_HANDSHAKES.setLevel(logging.WARNING)  # at lower levels it logs headers, and tokens with them
 _WRITE_BYTES = 65_536
 _SEND_BUFFER_BYTES = 262_144
 _FLUSH_CLIENTS = 128
@@ -133,9 +135,7 @@ class StreamConnection(asyncio.Protocol):
     def __init__(self, stream: Stream, server_state: _ServerState) -> None:
         self._stream = stream
         self._server_state = server_state
-        self._protocol = ServerProtocol(
-            subprotocols=None, max_size=MAX_MESSAGE_BYTES, logger=_LOG.getChild("websocket")
-        )
+        self._protocol = ServerProtocol(subprotocols=None, max_size=MAX_MESSAGE_BYTES, logger=_HANDSHAKES)
         self.session = Session(stream.hub, stream.rules, wake=self._wake, end=self.end)
         self._transport: asyncio.Transport | None = None
         self._paused = False
