@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from scanplane import __version__
+from scanplane.simulator.command import simulate
 
 __all__ = ["application", "main"]
 
@@ -65,11 +66,12 @@ def plan(
     output: Annotated[
         Path | None, typer.Option(help="Write each role's configuration into this folder, and its Secrets beside it.")
     ] = None,
+    namespace: Annotated[str, typer.Option(help="What every key and queue begins with.")] = "default",
 ) -> None:
     """Show what files of resources become: one configuration for each listener, analyzer and gateway."""
     from scanplane.cli.documents import plan_files  # noqa: PLC0415
 
-    raise typer.Exit(plan_files(files, output))
+    raise typer.Exit(plan_files(files, output, namespace))
 
 
 @application.command()
@@ -78,6 +80,9 @@ def up(files: Files) -> None:
     from scanplane.cli.up import run_up  # noqa: PLC0415
 
     raise typer.Exit(run_up(files))
+
+
+application.command()(simulate)
 
 
 @application.command()

@@ -14,7 +14,7 @@ from scanplane.local.world import World, build_world
 from scanplane.plan.configuration import configuration_hash, secrets_of
 from scanplane.resources.problems import render_problems
 
-__all__ = ["plan_files", "validate_files"]
+__all__ = ["plan_files", "validate_files", "write_plan"]
 
 
 def validate_files(paths: Sequence[Path]) -> int:
@@ -34,12 +34,12 @@ def validate_files(paths: Sequence[Path]) -> int:
     return 0
 
 
-def plan_files(paths: Sequence[Path], output: Path | None) -> int:
+def plan_files(paths: Sequence[Path], output: Path | None, namespace: str) -> int:
     """Print the plan of *paths*, or write it into *output*; return the exit code."""
     try:
-        world = build_world(read_sources(paths), os.environ)
+        world = build_world(read_sources(paths), os.environ, namespace=namespace, assume_secrets=output is None)
         if output is not None:
-            _write(world, output)
+            write_plan(world, output)
     except InputError as error:
         sys.stderr.write(f"scanplane: {error}\n")
         return 2
@@ -59,7 +59,7 @@ def _show(world: World) -> None:
     Console().print(table)
 
 
-def _write(world: World, output: Path) -> None:
+def write_plan(world: World, output: Path) -> None:
     """Write configurations as the roles read them; a Secret becomes a folder of files that only its owner can read."""
     output.mkdir(parents=True, exist_ok=True)
     for name, configuration in world.plan.configurations.items():

@@ -1,8 +1,9 @@
-"""From a configuration to its role: the one place that knows all three."""
+"""From a configuration to its role: the one place that knows all three.
 
-from scanplane.analyzer.role import Analyzer
-from scanplane.gateway.role import Gateway
-from scanplane.listener.role import Listener
+Each role is imported when it is asked for, since a listener's process has no use for the engine: that is a third of its
+start and of its memory.
+"""
+
 from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     GatewayConfiguration,
@@ -19,8 +20,14 @@ def make_role(configuration: RoleConfiguration, services: RoleServices, telemetr
     """Return the role that *configuration* asks for; nothing runs yet."""
     match configuration:
         case ListenerConfiguration():
+            from scanplane.listener.role import Listener  # noqa: PLC0415  # see the module's text
+
             return Listener(configuration, services, telemetry)
         case AnalyzerConfiguration():
+            from scanplane.analyzer.role import Analyzer  # noqa: PLC0415
+
             return Analyzer(configuration, services, telemetry)
         case GatewayConfiguration():
+            from scanplane.gateway.role import Gateway  # noqa: PLC0415
+
             return Gateway(configuration, services)

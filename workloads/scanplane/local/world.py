@@ -43,6 +43,7 @@ def build_world(
     environment: Mapping[str, str] | None = None,
     before: World | None = None,
     *,
+    namespace: str = NAMESPACE,
     assume_secrets: bool = False,
 ) -> World:
     """Plan what *sources* declare; *before* is the world that runs now, whose good versions outlive bad edits.
@@ -60,7 +61,7 @@ def build_world(
         _assume(known, resources)
     planned = plan(
         Inventory(
-            namespace=NAMESPACE,
+            namespace=namespace,
             home=Home.LOCAL,
             data_planes=tuple(each for each in resources if isinstance(each, DataPlane)),
             feeds=tuple(each for each in resources if isinstance(each, Feed)),

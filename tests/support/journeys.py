@@ -1,0 +1,222 @@
+"""Whole pipelines for end-to-end journeys: the simulated provider and every role as processes of their own.
+
+:class:`Deployment` does to role processes what Kubernetes does to pods: a changed configuration is a new process that has to
+be ready before the old one gets SIGTERM; a process that was killed is started again.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from scanplane.cache import keys
+from scanplane.cache.interface import Cache
+from scanplane.cli.documents import write_plan
+from scanplane.local.world import World, build_world
+from scanplane.marketdata.results import BoardPart, Signal
+from scanplane.plan.configuration import configuration_hash
+from scanplane.plan.restarts import Restart, explain_restart
+from scanplane.resources.documents import SourceText
+from support.servers import ChildProcess, free_port
+
+__all__ = ["Deployment", "Results", "SimulatorProcess", "read_results", "wait_for"]
+
+SCANPLANE = (sys.executable, "-m", "scanplane.cli")
+
+
+def wait_for(condition: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+    """Look again and again until *condition* holds; fail with *what* if it never does."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {patience_s:.0f} s")
+        time.sleep(0.02)
+
+
+class SimulatorProcess:
+    """``scanplane simulate`` on a free port."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5)
+        self._process = ChildProcess(
+            [*SCANPLANE, "simulate", *arguments, "--port", str(self.port)], os.environ, folder / "simulator.log"
+        )
+        self._process.wait_until(self._listens, "the simulator", 60)
+
+    def _listens(self) -> bool:
+        try:
+            return self._http.get("/simulator/status").is_success
+        except httpx.TransportError:
+            return False
+
+    def status(self) -> dict[str, Any]:
+        """Return the simulator's status."""
+        answer: dict[str, Any] = self._http.get("/simulator/status").json()
+        return answer
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.status()["finished"])
+
+    def wait_events(self, count: int) -> None:
+        """Wait until the session has played *count* events."""
+        wait_for(lambda: int(self.status()["events"]) >= count or self.finished, f"event {count:,}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        self._process.end()
+
+
+class _Replica:
+    """One role process."""
+
+    def __init__(self, folder: Path, name: str, files: Path) -> None:
+        self.port = free_port()
+        self.process = ChildProcess(
+            [
+                *SCANPLANE,
+                "run",
+                str(folder / f"{name}.json"),
+                "--secrets",
+                str(folder / "secrets"),
+                "--files",
+                str(files),
+                "--status-host",
+                "127.0.0.1",
+                "--status-port",
+                str(self.port),
+                "--logs",
+                "json",
+            ],
+            os.environ,
+            folder / f"{name}.log",
+        )
+
+    def status(self) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/status", timeout=5).json()
+        except httpx.TransportError:
+            return None
+        return answer
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+class Deployment:
+    """Role processes kept equal to resources, against a real broker and cache."""
+
+    def __init__(self, folder: Path, namespace: str, files: Path = Path()) -> None:
+        self._folder = folder
+        self._namespace = namespace
+        self._files = files
+        self._world: World | None = None
+        self._generation = 0
+        self._replicas: dict[str, _Replica] = {}
+        self._folders: dict[str, Path] = {}
+        self.restarts: list[tuple[str, Restart]] = []
+
+    def apply(self, text: str, *, without: frozenset[str] = frozenset({"gateway"})) -> None:
+        """Make the processes what *text* declares; instances named in *without* are left out."""
+        world = build_world([SourceText("resources.yaml", text)], {}, self._world, namespace=self._namespace)
+        assert not world.problems, [str(problem) for problem in world.problems]
+        self._generation += 1
+        folder = self._folder / f"generation-{self._generation}"
+        write_plan(world, folder)
+        before = {} if self._world is None else self._world.plan.configurations
+        self._world = world
+        wanted = {name: each for name, each in world.plan.configurations.items() if name not in without}
+        for name in sorted(self._replicas.keys() - wanted.keys()):
+            self._replicas.pop(name).process.end()
+        started: dict[str, _Replica] = {}
+        for name, configuration in wanted.items():
+            if name in self._replicas and configuration_hash(before[name]) == configuration_hash(configuration):
+                continue
+            self._folders[name] = folder
+            started[name] = _Replica(folder, name, self._files)
+        for name, replica in started.items():
+            replica.process.wait_until(replica.is_ready, name, 60)
+        for name, replica in started.items():
+            if name in self._replicas:
+                self.restarts.append((name, explain_restart(before[name], wanted[name])))
+                self._replicas[name].process.end()
+            self._replicas[name] = replica
+
+    def kill(self, name: str) -> None:
+        """Kill an instance with SIGKILL and start it again, as a kubelet does."""
+        self._replicas[name].process.end(signal.SIGKILL)
+        self._replicas[name] = _Replica(self._folders[name], name, self._files)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return the status of an instance, waiting for it if it has just been started."""
+        found: list[dict[str, Any]] = []
+
+        def answers() -> bool:
+            status = self._replicas[name].status()
+            found.extend([] if status is None else [status])
+            return bool(found)
+
+        wait_for(answers, f"an answer of {name}")
+        return found[-1]
+
+    def figure(self, name: str, figure: str) -> float:
+        """Return one figure of an instance; 0 while it has none."""
+        return float(self.status(name)["figures"].get(figure, 0.0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in sorted(self._replicas, reverse=True):
+            self._replicas[name].process.end()
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What a run ends with, free of the host's clock: equal runs have equal results, byte for byte."""
+
+    boards: dict[str, BoardPart]
+    signals: list[Signal]
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self, order="sorted")
+
+    def rows(self, scanner: str) -> dict[str, Mapping[str, Any]]:
+        """Return the rows of a scanner's board over all partitions: symbol to column to value, best first."""
+        parts = [part for part in self.boards.values() if part.scanner == scanner]
+        rows = [(row, part.columns) for part in parts for row in part.rows]
+        rows.sort(key=lambda each: each[0].symbol)
+        rows.sort(key=lambda each: each[0].rank_value, reverse=parts[0].descending)
+        return {row.symbol: dict(zip(columns, row.values, strict=True)) for row, columns in rows[: parts[0].limit]}
+
+
+async def read_results(cache: Cache, namespace: str, market: str) -> Results:
+    """Read every board part and signal of a market, without what differs between equal runs."""
+    boards: dict[str, BoardPart] = {}
+    found = await cache.list_keys(keys.boards_prefix(namespace, market))
+    for key, value in zip(found, await cache.read_values(found), strict=True):
+        assert value is not None
+        part = msgspec.json.decode(value, type=BoardPart)
+        name = f"{part.scanner}:{part.partition}"
+        boards[name] = msgspec.structs.replace(part, received_ns=0, evaluated_ns=0)
+        assert key.startswith(namespace)
+    signals: list[Signal] = []
+    for key in await cache.list_keys(keys.signals_prefix(namespace, market)):
+        entries = await cache.read_stream(key, limit=1_000_000)
+        signals.extend(msgspec.json.decode(entry.value, type=Signal) for entry in entries)
+    signals = [msgspec.structs.replace(each, received_ns=0, evaluated_ns=0) for each in signals]
+    return Results(boards, sorted(signals, key=lambda each: (each.tick_ns, each.scanner, each.symbol)))

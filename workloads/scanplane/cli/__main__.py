@@ -1,0 +1,5 @@
+"""``python -m scanplane.cli``."""
+
+from scanplane.cli import main
+
+main()
