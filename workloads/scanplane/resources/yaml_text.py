@@ -137,6 +137,7 @@ _HINTS = (
     ("while scanning a tag", "a text that begins with ! must be in quotes"),
     ("while parsing a tag", "a text that begins with ! must be in quotes"),
     ("mapping values are not allowed", "put a text that contains ': ' in quotes, or check the indentation"),
+    ("violates indentation", "indent with spaces, not tabs"),
     ("cannot start any token", "indent with spaces, not tabs; put a text that begins with %, @ or ` in quotes"),
     ("while scanning a quoted scalar", "the closing quote is missing"),
     ("while parsing a flow sequence", "close the list with ], its entries parted by commas"),
