@@ -184,3 +184,7 @@ def test_equal_parts_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     source = "price / volume > 2 || price / volume < 1 || volume / price > 3 || 3 > price / volume"
     compile_expression(source, ValueType.BOOL).evaluate(COLUMNS)
     assert len(divisions) == 2
+
+
+def test_two_lists_over_one_feature_are_two_questions() -> None:
+    assert mask("symbol in ['AMD'] || symbol in ['TSLA']") == [False, True, False, True]
