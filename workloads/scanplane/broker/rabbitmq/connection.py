@@ -35,14 +35,14 @@ _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 2.0
 _FIRST_DELAY_S = 0.1
-_LONGEST_DELAY_S = 5.0
+_LONGEST_DELAY_S = 2.0
 
 
 def _explain(error: BaseException, address: str) -> str:
     """One line for people, without secrets."""
     if isinstance(error, ProbableAuthenticationError | AuthenticationError):
         return f"RabbitMQ at {address} refused the user name or password in the broker URL"
-    if isinstance(error, ConnectionNotAllowed) or "NOT_ALLOWED" in str(error):
+    if isinstance(error, ConnectionNotAllowed) or "Connection.OpenOk" in str(error):  # aiormq hides the broker's words
         return f"RabbitMQ at {address} refused the virtual host in the broker URL, or the user has no right to it"
     if isinstance(error, TimeoutError):
         return f"RabbitMQ at {address} does not answer"

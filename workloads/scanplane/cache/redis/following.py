@@ -6,6 +6,7 @@ subscribing to many keys, one or all of them gives the same updates, each once.
 """
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from scanplane.cache.redis.scripts import APPENDED
 
 __all__ = ["decode_update", "disjoint_prefixes", "escape_pattern", "follow"]
 
+_LOG = logging.getLogger(__name__)
 _PROBE_INTERVAL_S = 5.0
 _SPECIAL = frozenset("*?[]\\")
 
@@ -97,8 +99,10 @@ class _Follower:
             if len(self._updates) >= self._max_waiting:
                 self._fail(f"more than {self._max_waiting} updates from Redis at {self._address} were left unread")
                 return
-            with suppress(ValueError):
+            try:
                 self._updates.append(decode_update(message[2], message[3]))
+            except ValueError as error:
+                _LOG.warning("a foreign message on channel %r is left out: %s", message[2], error)
             self._arrived.set()
 
     def _fail(self, why: str) -> None:
