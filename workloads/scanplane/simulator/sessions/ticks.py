@@ -131,6 +131,12 @@ class TickSession:
 
     def blocks(self) -> Iterator[Block]:
         """The day, a minute at a time. Raises SessionFileError."""
+        try:
+            yield from self._merge()
+        except ValueError as error:
+            raise SessionFileError(f"{self._folder}: a row can't be read: {error}") from error
+
+    def _merge(self) -> Iterator[Block]:
         sources = [
             _Source(read(self._folder / f"{symbol.lower()}_20131008_{kind}.csv.gz", symbol))
             for kind, read in self._readers
@@ -141,11 +147,8 @@ class TickSession:
         while any(not source.exhausted for source in sources):
             limit_ms += _WINDOW_MS
             window: list[_Timed] = []
-            try:
-                for source in sources:
-                    source.take_before(limit_ms, window)
-            except ValueError as error:
-                raise SessionFileError(f"{self._folder}: a row can't be read: {error}") from error
+            for source in sources:
+                source.take_before(limit_ms, window)
             if window:
                 window.sort(key=itemgetter(0))  # stable: ties stay in the order of the sources
                 yield Block([at_ms * 1_000_000 for at_ms, _ in window], [message for _, message in window])
