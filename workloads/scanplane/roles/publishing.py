@@ -25,7 +25,7 @@ _INTERVAL_SECONDS = 1.0
 _SIGN_OF_LIFE_NS = 5_000_000_000
 _WRITE_SECONDS = 2.0
 _FORGOTTEN_AFTER_NS = 600_000_000_000
-_HOLDING = frozenset({Phase.ACTIVE, Phase.DRAINING, Phase.STOPPED})
+_ENDING = frozenset({Phase.DRAINING, Phase.STOPPED})
 
 
 class StatusPublisher:
@@ -40,8 +40,8 @@ class StatusPublisher:
         self._role = role
         self._replica = replica
         self._log = TransitionLog(with_fields(logging.getLogger("scanplane.roles"), instance=role.name))
-        self._claimed = 0
         self._last: RoleStatus | None = None
+        self._has_worked = False
         self._written_keys: set[str] = set()
         self.failed_total = 0
         self.written_total = 0
@@ -91,22 +91,26 @@ class StatusPublisher:
         return msgspec.structs.replace(status, updated_ns=0) != msgspec.structs.replace(last, updated_ns=0)
 
     def _name(self, status: RoleStatus) -> str:
-        """Return the name to write under: the instance's own for whoever works, another for a standby."""
+        """Return the name to write under: the instance's own for whoever works or worked, another for a standby."""
         if self._replica is not None:
             return f"{self._role.name}.{self._replica}"
-        holds = status.phase in _HOLDING and (status.generation > 0 or self._claimed == 0)
-        return self._role.name if holds else f"{self._role.name}.standby"
+        if status.phase is Phase.ACTIVE:
+            self._has_worked = True
+        works = status.phase is Phase.ACTIVE or (self._has_worked and status.phase in _ENDING)
+        return self._role.name if works else f"{self._role.name}.standby"
+
+    def _guard(self, name: str, status: RoleStatus) -> int:
+        """Return the generation to write with; of roles without a baton, the process that started last wins."""
+        if name != self._role.name:
+            return 0
+        return status.generation or status.started_ns // 1_000_000
 
     async def _write(self, status: RoleStatus) -> None:
         name = self._name(status)
         key = keys.status(self._namespace, name)
         fence = keys.status_fence(self._namespace, name)
-        generation = status.generation if name == self._role.name else 0
-        if generation > self._claimed:
-            await self._cache.load_state(fence, generation)
-            self._claimed = generation
         value = msgspec.json.encode(status)
-        await self._cache.write(Write(fence_key=fence, generation=generation, values={key: value}))
+        await self._cache.write(Write(fence_key=fence, generation=self._guard(name, status), values={key: value}))
         stale = self._written_keys - {key, keys.status(self._namespace, self._role.name)}
         if stale:
             await self._cache.delete(sorted(stale))
