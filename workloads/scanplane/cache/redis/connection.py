@@ -9,6 +9,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scanplane.cache.interface import CacheUnavailableError, FencedError
@@ -38,9 +39,10 @@ def redis_address(url: str) -> str:
 
 
 def make_client(url: str) -> "Redis":
-    """Make a client that connects when it is first used. It never repeats a command by itself.
+    """Make a client that connects when it is first used.
 
-    Raises CacheUnavailableError if *url* is no Redis URL.
+    A command is tried once more, on a new connection, when its connection turns out to be gone: an idle one that was
+    cut shows only then. Every write is safe to repeat. Raises CacheUnavailableError if *url* is no Redis URL.
     """
     redis_address(url)
     try:
@@ -51,7 +53,7 @@ def make_client(url: str) -> "Redis":
             socket_timeout=COMMAND_TIMEOUT_S,
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
     except ValueError:
         raise CacheUnavailableError(_NOT_A_URL) from None
