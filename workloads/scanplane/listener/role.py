@@ -225,7 +225,9 @@ class Listener:
         }
 
     def _report_connection(self, last_error: str, unacknowledged: tuple[str, ...]) -> None:
-        if last_error and not self._is_streaming() and self._lifecycle.phase is Phase.ACTIVE:
+        assert self._connection is not None
+        streaming = self._connection.counts.phase is ConnectionPhase.STREAMING
+        if last_error and not streaming and self._lifecycle.phase is Phase.ACTIVE:
             self._lifecycle.report_problem("provider", last_error)
         else:
             self._lifecycle.clear_problem("provider")
