@@ -118,10 +118,10 @@ class Conversation:
                 answers.append(statuses.not_authorized(name))
                 continue
             if self._client.asset_class is AssetClass.OPTIONS and topic.event_type == "Q":
-                quotes += 1
-                if topic.symbol == ANY or quotes > _OPTION_QUOTES:
+                if topic.symbol == ANY or quotes == _OPTION_QUOTES:
                     answers.append(statuses.TOO_MANY_QUOTES)
                     continue
+                quotes += 1
             accepted.append(topic)
             answers.append(statuses.subscribed(name))
         return accepted, answers
