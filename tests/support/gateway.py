@@ -233,12 +233,14 @@ class RunningGateway:
     @asynccontextmanager
     async def client(self, *topics: str, **options: Any) -> AsyncIterator[StreamClient]:
         """Connect, and subscribe to *topics* if there are any."""
-        async with connect(self.stream_url, compression=None, max_size=None, **options) as connection:
-            async with StreamClient(connection) as client:
-                if topics:
-                    await client.send(action="subscribe", topics=list(topics), id=1)
-                    await client.first("subscribed", id=1)
-                yield client
+        async with (
+            connect(self.stream_url, compression=None, max_size=None, **options) as connection,
+            StreamClient(connection) as client,
+        ):
+            if topics:
+                await client.send(action="subscribe", topics=list(topics), id=1)
+                await client.first("subscribed", id=1)
+            yield client
 
     async def json(self, path: str, status: int = 200, **options: Any) -> Any:
         response = await self.http.get(path, **options)
