@@ -53,3 +53,14 @@ async def test_a_busy_consumer_lets_others_have_a_turn() -> None:
             await anext(aiter(consumer))
     counter.cancel()
     assert turns >= 10
+
+
+async def test_what_no_consumer_has_taken_counts_as_waiting() -> None:
+    broker = MemoryBroker()
+    async with broker.publisher("us-stocks", LIMITS, confirms=True) as publisher:
+        for number in range(5):
+            publisher.publish(batch(number))
+        assert publisher.counts.waiting_batches == 5
+        async with broker.consumer("us-stocks", ONLY, LIMITS) as consumer:
+            await receive(consumer, 3)
+            assert publisher.counts.waiting_batches == 2

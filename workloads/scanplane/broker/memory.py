@@ -91,7 +91,11 @@ class MemoryQueue:
 
 
 class _MemoryPublisher:
-    """Puts batches straight into the queues: nothing waits, nothing is unconfirmed."""
+    """Puts batches straight into the queues, so nothing is unconfirmed.
+
+    What waits are the batches that no consumer has taken yet: a source that can wait, such as a recording played as
+    fast as it goes, then keeps to the speed of the slowest consumer instead of overrunning its queue.
+    """
 
     def __init__(self, broker: "MemoryBroker", market: str, limits: QueueLimits) -> None:
         self._broker = broker
@@ -114,7 +118,10 @@ class _MemoryPublisher:
     def counts(self) -> PublisherCounts:
         """Totals so far."""
         return PublisherCounts(
-            published_batches=self._batches, published_events=self._events, confirmed_batches=self._batches
+            published_batches=self._batches,
+            published_events=self._events,
+            confirmed_batches=self._batches,
+            waiting_batches=self._broker.waiting_batches(self._market),
         )
 
 
@@ -186,6 +193,10 @@ class MemoryBroker:
             queue = self._queues[market, partition] = MemoryQueue(limits, self._clock)
         queue.limits = limits
         return queue
+
+    def waiting_batches(self, market: str) -> int:
+        """How many batches of *market* no consumer has taken yet, in its fullest queue."""
+        return max((len(queue) for (name, _), queue in self._queues.items() if name == market), default=0)
 
     @asynccontextmanager
     async def publisher(
