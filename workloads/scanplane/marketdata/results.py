@@ -25,7 +25,8 @@ class BoardPart(Struct, frozen=True, rename="camel"):
 
     ``matches`` counts all symbols of the partition that the scanner's ``where`` accepts, shown or not.
     ``received_ns`` is when the newest event behind it was received, ``evaluated_ns`` the host's clock at evaluation;
-    both are left out (0) of what is compared between runs. ``data_label`` tells people what data it is, such as
+    both are left out (0) of what is compared between runs, and so is ``traceparent``, the W3C trace context that the
+    gateway continues where the tick behind the board was traced. ``data_label`` tells people what data it is, such as
     ``15 min delayed``; empty for real time.
     """
 
@@ -41,6 +42,7 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     received_ns: int = 0
     evaluated_ns: int = 0
     data_label: str = ""
+    traceparent: str = ""
 
 
 class Signal(Struct, frozen=True, rename="camel"):
