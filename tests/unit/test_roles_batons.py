@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scanplane.broker.interface import BatonHold, Broker, BrokerUnavailableError
+from scanplane.broker.memory import MemoryBroker
 from scanplane.cache.interface import CacheUnavailableError, FencedError
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
@@ -313,3 +314,30 @@ async def test_a_wait_ends_with_the_stop() -> None:
     assert await wait_unless(stop, 0.001) is False
     asyncio.get_running_loop().call_soon(stop.set)
     assert await wait_unless(stop, 3600) is True
+
+
+async def test_roles_hand_over_in_order_on_a_broker_in_memory() -> None:
+    broker = MemoryBroker()
+    order: list[tuple[str, bytes]] = []
+
+    async def live(name: str, stop: asyncio.Event, started: asyncio.Event) -> None:
+        async def work(hold: BatonHold) -> None:
+            order.append((name, hold.memo))
+            started.set()
+            await stop.wait()
+            hold.leave(name.encode())
+
+        await serve_with_baton(
+            broker, "feed/massive", work, stop, Lifecycle(role="listener", instance=name, configuration="abc")
+        )
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+        stops = [asyncio.Event() for _ in range(3)]
+        started = [asyncio.Event() for _ in range(3)]
+        for number in range(3):
+            group.create_task(live(f"listener-{number}", stops[number], started[number]))
+        for number in range(3):
+            await started[number].wait()
+            stops[number].set()
+    await broker.close()
+    assert order == [("listener-0", b""), ("listener-1", b"listener-0"), ("listener-2", b"listener-1")]
