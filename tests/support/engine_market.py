@@ -33,6 +33,8 @@ SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 REAL_SYMBOLS = ("AIG", "BAC", "IBM", "SPY")
 
+WHOLE = Partition(0, 1)
+
 Step = tuple[Channel, Sequence[Event]] | Tick
 """One piece of a stream: events of one channel, or a tick."""
 
@@ -72,7 +74,7 @@ def a_signal(
 
 def a_configuration(
     *scanners: ScannerConfiguration,
-    partition: Partition = Partition(0, 1),
+    partition: Partition = WHOLE,
     max_symbols: int = 50_000,
     asset_class: AssetClass = AssetClass.STOCKS,
 ) -> AnalyzerConfiguration:
@@ -120,7 +122,7 @@ def an_engine(
     *scanners: ScannerConfiguration,
     reference: ReferenceData | None = None,
     calendar: TradingCalendar | None = None,
-    partition: Partition = Partition(0, 1),
+    partition: Partition = WHOLE,
     max_symbols: int = 50_000,
     asset_class: AssetClass = AssetClass.STOCKS,
 ) -> Engine:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engine_market import MINUTE_NS, SECOND_NS, an_engine, features, new_york, round_the_clock
 
 from scanplane.engine import Engine
 from scanplane.marketdata.batches import Tick, encode_events
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.events import Bar, Trade
+from support.engine_market import MINUTE_NS, SECOND_NS, an_engine, features, new_york, round_the_clock
 
 OPEN_NS = new_york("2026-03-10 09:30")
 NAN = float("nan")

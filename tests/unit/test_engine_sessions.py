@@ -4,7 +4,6 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from support.engine_market import SECOND_NS, a_signal, an_engine, features, new_york, round_the_clock, us_calendar
 
 from scanplane.engine import Session, TradingCalendar
 from scanplane.marketdata.batches import Tick, encode_events
@@ -12,6 +11,7 @@ from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.events import Trade
 from scanplane.plan.configuration import SessionHours
 from scanplane.reference import UnknownCalendarError, load_calendar
+from support.engine_market import SECOND_NS, a_signal, an_engine, features, new_york, round_the_clock, us_calendar
 
 
 def a_trade(at: str, price: float = 10.0, *conditions: int) -> Trade:

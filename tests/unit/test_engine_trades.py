@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
-from support.engine_market import SECOND_NS, an_engine, features, new_york, round_the_clock
 
 from scanplane.engine import Engine
 from scanplane.marketdata.batches import Tick, encode_events
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.events import IndexValue, Quote, Trade
+from support.engine_market import SECOND_NS, an_engine, features, new_york, round_the_clock
 
 OPEN_NS = new_york("2026-03-10 09:30")
 DAY = "2026-03-10 "
