@@ -47,7 +47,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001  # typer's callbacks get
 def _options(
     version: Annotated[  # its callback does the work
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,  # an option, not an argument
+    ] = False,  # noqa: FBT002  # an option, not an argument
 ) -> None:
     """Hold the options of the command itself."""
 

@@ -12,6 +12,7 @@ from scanplane.local.files import InputError
 from scanplane.local.home import Home, HomeSettings
 from scanplane.local.world import NAMESPACE, World
 from scanplane.roles.signals import StopSignals, catch_stop_signals
+from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.logs import configure_logging, flush_logging
 from scanplane.telemetry.setup import TelemetrySettings, start_telemetry
 
@@ -55,17 +56,12 @@ async def _live(paths: Sequence[Path], signals: StopSignals) -> None:
     world = home.load()
     configure_logging(world.plan.configurations["gateway"].services.log_level)
     with start_telemetry(telemetry_settings(world)) as telemetry:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_greet(home, stop), name="greets")
-            await home.run(world, telemetry, stop)
+        async with TaskScope() as scope:
+            scope.accompany(_greet(home), "greets")
+            await scope.run(home.run(world, telemetry, stop), "home")
 
 
-async def _greet(home: Home, stop: asyncio.Event) -> None:
+async def _greet(home: Home) -> None:
     """Say where the page is, once everything runs."""
-    started = asyncio.ensure_future(home.started.wait())
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([started, stopped], return_when=asyncio.FIRST_COMPLETED)
-    started.cancel()
-    stopped.cancel()
-    if home.started.is_set():
-        logging.getLogger("scanplane.local").info("boards and signals: %s (Ctrl-C ends)", home.gateway_url)
+    await home.started.wait()
+    logging.getLogger("scanplane.local").info("boards and signals: %s (Ctrl-C ends)", home.gateway_url)

@@ -226,11 +226,10 @@ class Listener:
 
     def _report_connection(self, last_error: str, unacknowledged: tuple[str, ...]) -> None:
         assert self._connection is not None
-        streaming = self._connection.counts.phase is ConnectionPhase.STREAMING
-        if last_error and not streaming and self._lifecycle.phase is Phase.ACTIVE:
-            self._lifecycle.report_problem("provider", last_error)
-        else:
+        if self._connection.counts.phase is ConnectionPhase.STREAMING:
             self._lifecycle.clear_problem("provider")
+        elif last_error and self._lifecycle.phase is Phase.ACTIVE:
+            self._lifecycle.report_problem("provider", last_error)
         if unacknowledged:
             shown = ", ".join(unacknowledged[:5])
             self._lifecycle.report_problem(

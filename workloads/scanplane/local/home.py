@@ -18,8 +18,15 @@ from scanplane.local.files import InputError, fingerprint, read_sources
 from scanplane.local.roles import make_role
 from scanplane.local.supervisor import Change, Supervisor
 from scanplane.local.world import NAMESPACE, World, build_world
-from scanplane.plan.configuration import RoleConfiguration, SecretKey
+from scanplane.plan.configuration import (
+    AnalyzerConfiguration,
+    ListenerConfiguration,
+    RoleConfiguration,
+    SecretKey,
+)
+from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.documents import SourceText
+from scanplane.resources.kinds import Kind
 from scanplane.roles.interface import Role, RoleServices
 from scanplane.roles.publishing import StatusPublisher
 from scanplane.roles.tasks import TaskScope
@@ -33,11 +40,15 @@ WATCH_S = 0.25
 
 
 class HomeSettings(Struct, frozen=True, kw_only=True):
-    """What to run. ``replacements`` are made in the text of every file before it is parsed (a demo's free port)."""
+    """What to run. ``replacements`` are made in the text of every file before it is parsed (a demo's free port).
+
+    ``host`` is the address that the gateway listens on: this machine alone, unless somebody says otherwise.
+    """
 
     paths: Sequence[Path]
     replacements: Mapping[str, str] = {}
     watch: bool = True
+    host: str = "127.0.0.1"
 
 
 class Home:
@@ -138,9 +149,22 @@ class Home:
             broker=self._broker_at(configuration.services.broker_url),
             cache=self._cache_at(configuration.services.cache_url),
             secrets=self._world.secrets,
-            files=Path(),
+            files=self._folder_of(configuration),
         )
-        return make_role(configuration, services, self._telemetry)
+        return make_role(configuration, services, self._telemetry, gateway_host=self._settings.host)
+
+    def _folder_of(self, configuration: RoleConfiguration) -> Path:
+        """Return where relative paths in a resource start from: the folder of the file that it stands in."""
+        assert self._world is not None
+        match configuration:
+            case ListenerConfiguration(feed=feed):
+                key = ResourceKey(Kind.FEED, feed)
+            case AnalyzerConfiguration(market=market):
+                key = ResourceKey(Kind.MARKET, market)
+            case _:
+                return Path()
+        located = self._world.located.get(key)
+        return Path() if located is None else Path(located.file).parent
 
     async def _accompany(self, role: Role) -> None:
         """Publish a role's live figures for as long as it lives."""

@@ -13,11 +13,19 @@ from scanplane.plan.configuration import (
 from scanplane.roles.interface import Role, RoleServices
 from scanplane.telemetry.setup import Telemetry
 
-__all__ = ["make_role"]
+__all__ = ["EVERY_INTERFACE", "make_role"]
+
+EVERY_INTERFACE = ""
 
 
-def make_role(configuration: RoleConfiguration, services: RoleServices, telemetry: Telemetry) -> Role:
-    """Return the role that *configuration* asks for; nothing runs yet."""
+def make_role(
+    configuration: RoleConfiguration,
+    services: RoleServices,
+    telemetry: Telemetry,
+    *,
+    gateway_host: str = EVERY_INTERFACE,
+) -> Role:
+    """Return the role that *configuration* asks for; nothing runs yet. *gateway_host* is where a gateway listens."""
     match configuration:
         case ListenerConfiguration():
             from scanplane.listener.role import Listener  # noqa: PLC0415  # see the module's text
@@ -30,4 +38,4 @@ def make_role(configuration: RoleConfiguration, services: RoleServices, telemetr
         case GatewayConfiguration():
             from scanplane.gateway.role import Gateway  # noqa: PLC0415
 
-            return Gateway(configuration, services)
+            return Gateway(configuration, services, telemetry, host=gateway_host)

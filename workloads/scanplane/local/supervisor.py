@@ -44,17 +44,18 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Supervisor:
-    """Runs roles as tasks of one group: enter it, ``apply`` configurations to it, and leaving it stops them all."""
+    """Owns a task for each role: enter it, ``apply`` configurations to it, and leaving it stops them all.
+
+    A role that fails fails alone (see ``Instance.live``); that is why this is no task group.
+    """
 
     def __init__(self, make_role: MakeRole, accompany: Accompany) -> None:
         self._make_role = make_role
         self._accompany = accompany
         self._instances: dict[str, Instance] = {}
         self._tasks: dict[Instance, asyncio.Task[None]] = {}
-        self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
         return self
 
     async def __aexit__(
@@ -66,7 +67,7 @@ class Supervisor:
         finally:
             for task in self._tasks.values():
                 task.cancel()
-            await self._group.__aexit__(kind, error, trace)
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     @property
     def roles(self) -> dict[str, interface.Role]:
@@ -109,7 +110,7 @@ class Supervisor:
             instance = Instance(configuration, self._make_role, self._accompany)
         except Exception as error:  # noqa: BLE001  # a role that cannot even be made must not end the others
             return str(error)
-        self._tasks[instance] = self._group.create_task(instance.live(), name=configuration.name)
+        self._tasks[instance] = asyncio.create_task(instance.live(), name=configuration.name)
         try:
             await instance.ready()
         except NotReadyError as error:
