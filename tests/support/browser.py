@@ -84,10 +84,10 @@ class Browser:
         await self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.command("Page.navigate", url=url)
 
-    async def screenshot(self, path: Path) -> None:
-        """Write what is seen as PNG."""
+    async def screenshot(self) -> bytes:
+        """Return what is seen as PNG."""
         picture = await self.command("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(picture["data"]))
+        return base64.b64decode(picture["data"])
 
 
 @asynccontextmanager
