@@ -116,13 +116,6 @@ CASES = [
         id="unknown calendar",
     ),
     pytest.param(
-        US_STOCKS.replace('postmarket: "20:00"', 'postmarket: "03:00"'),
-        "Market/us-stocks",
-        Reason.INVALID_SESSIONS,
-        "sessions.postmarket postmarket ends at 03:00, before premarket begins at 04:00",
-        id="sessions turned round",
-    ),
-    pytest.param(
         US_STOCKS.replace("RealTime", "Delayed").replace("[SecondAggregates]", "[Quotes]"),
         "Subscription/us-stocks-seconds",
         Reason.UNSUPPORTED_CHANNEL,

@@ -37,7 +37,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _show_version(value: bool) -> None:  # noqa: FBT001  # typer's callbacks get their value so
+def _show_version(value: bool) -> None:  # typer's callbacks get their value so
     if value:
         typer.echo(f"scanplane {__version__}")
         raise typer.Exit
@@ -47,7 +47,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001  # typer's callbacks get
 def _options(
     version: Annotated[  # its callback does the work
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,  # noqa: FBT002  # an option, not an argument
+    ] = False,
 ) -> None:
     """Hold the options of the command itself."""
 

@@ -64,10 +64,10 @@ _HABITS = {
     "≥": ">=",
     "≤": "<=",
     "≠": "!=",
-    "×": "*",  # noqa: RUF001 - the sign that word processors make is what is looked for
+    "×": "*",
     "÷": "/",
     "−": "-",  # noqa: RUF001 - the minus sign that word processors make is what is looked for
-    "–": "-",  # noqa: RUF001 - as above, the dash
+    "–": "-",
 }
 _POWERS = ("**", "^")
 _WORD_HABITS = {"and": "&&", "or": "||", "not": "!"}

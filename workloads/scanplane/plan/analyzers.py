@@ -15,10 +15,10 @@ from scanplane.plan.configuration import (
     Stream,
 )
 from scanplane.plan.deliveries import clock_feed, delivery_of, evaluation_interval_ns, merge_channels, subscriptions_to
-from scanplane.plan.durations import parse_duration
 from scanplane.plan.listeners import partition_count
 from scanplane.plan.scanner_checks import default_columns
 from scanplane.plan.services import credentials_digest, secret_key, services_of, sources_of
+from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed, Provider
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Analyzer, Market, Reference, ReferenceFile, ReferenceSource, Sessions
@@ -155,5 +155,5 @@ def _scanner(scanner: Scanner) -> ScannerConfiguration:
         ),
         signal=None
         if signal is None
-        else SignalConfiguration(when=signal.when, cooldown_ns=parse_duration(signal.cooldown, "0s")),
+        else SignalConfiguration(when=signal.when, cooldown_ns=duration_ns(signal.cooldown or "0s")),
     )

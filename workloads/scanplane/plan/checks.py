@@ -64,18 +64,6 @@ def check_market(market: Market, _acceptance: Acceptance) -> list[Finding]:
             "spec.calendar",
             f"there is no calendar '{spec.calendar}': write an exchange's MIC such as XNYS, or 24/7",
         )
-    sessions = spec.sessions
-    if (
-        sessions is not None
-        and sessions.premarket
-        and sessions.postmarket
-        and sessions.premarket >= sessions.postmarket
-    ):
-        judgement.refuse(
-            Reason.INVALID_SESSIONS,
-            "spec.sessions.postmarket",
-            f"postmarket ends at {sessions.postmarket}, before premarket begins at {sessions.premarket}",
-        )
     reference = spec.reference
     if reference is not None:
         for path, source in (("freeFloat", reference.free_float), ("volumeCurve", reference.volume_curve)):

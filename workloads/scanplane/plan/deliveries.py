@@ -7,7 +7,7 @@ from msgspec import Struct
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.massive_channels import canonical_symbol
 from scanplane.plan.acceptance import Acceptance
-from scanplane.plan.durations import parse_duration
+from scanplane.resources.common import duration_ns
 from scanplane.resources.market import Market
 from scanplane.resources.subscription import Delivery, Subscription
 
@@ -47,7 +47,7 @@ def clock_feed(acceptance: Acceptance, market: str) -> str | None:
 def evaluation_interval_ns(market: Market) -> int:
     """Return the event time between two evaluations."""
     analyzer = market.spec.analyzer
-    return max(10**6, parse_duration(analyzer.evaluation_interval if analyzer is not None else None, "250ms"))
+    return duration_ns((analyzer.evaluation_interval if analyzer is not None else None) or "250ms")
 
 
 def merge_channels(
@@ -80,8 +80,8 @@ def delivery_of(acceptance: Acceptance, market: str) -> MarketDelivery:
             batch_delay=merged.batch_delay or said.batch_delay,
         )
     return MarketDelivery(
-        time_to_live_ns=parse_duration(merged.time_to_live, "30s"),
+        time_to_live_ns=duration_ns(merged.time_to_live or "30s"),
         max_bytes=merged.max_bytes or 512 * 1024 * 1024,
         publisher_confirms=merged.publisher_confirms is not False,
-        batch_delay_ns=parse_duration(merged.batch_delay, "5ms"),
+        batch_delay_ns=duration_ns(merged.batch_delay or "5ms"),
     )

@@ -70,7 +70,6 @@ class Reason(enum.StrEnum):
     UNSUPPORTED_CHANNEL = "UnsupportedChannel"
     TOO_MANY_SYMBOLS = "TooManySymbols"
     UNKNOWN_CALENDAR = "UnknownCalendar"
-    INVALID_SESSIONS = "InvalidSessions"
     CONFLICTING_DELIVERY = "ConflictingDelivery"
     CONFLICTING_ASSET_CLASS = "ConflictingAssetClass"
     OVERLAPPING_FEEDS = "OverlappingFeeds"

@@ -5,8 +5,8 @@ from scanplane.marketdata.massive_channels import MASSIVE_REST_ENDPOINT, endpoin
 from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import ListenerConfiguration, MassiveConnection, ReplayConnection, Route
 from scanplane.plan.deliveries import clock_feed, delivery_of, evaluation_interval_ns, merge_channels, subscriptions_to
-from scanplane.plan.durations import parse_duration
 from scanplane.plan.services import credentials_digest, secret_key, services_of, sources_of
+from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market
@@ -40,7 +40,7 @@ def _listener(acceptance: Acceptance, feed: Feed) -> ListenerConfiguration | Non
         return None
     asset_class = acceptance.markets[routes[0].market].spec.asset_class
     connection = _connection(feed, asset_class)
-    stale_after_ns = parse_duration(feed.spec.stale_after, "15s")
+    stale_after_ns = duration_ns(feed.spec.stale_after or "15s")
     services = services_of(acceptance)
     sources += [(Kind.FEED, name, (connection, stale_after_ns)), (Kind.DATA_PLANE, "default", services)]
     return ListenerConfiguration(

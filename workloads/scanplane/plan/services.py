@@ -7,9 +7,8 @@ import msgspec
 
 from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import SecretKey, Services
-from scanplane.plan.durations import parse_duration
 from scanplane.plan.inventory import Inventory
-from scanplane.resources.common import SecretKeyReference
+from scanplane.resources.common import SecretKeyReference, duration_ns
 from scanplane.resources.data_plane import DataPlane, DataPlaneSpec, LogLevel, Telemetry
 from scanplane.resources.kinds import Kind
 
@@ -40,7 +39,7 @@ def services_of(acceptance: Acceptance) -> Services:
         log_level=telemetry.log_level or LogLevel.INFO,
         otlp_endpoint=telemetry.otlp_endpoint,
         trace_ratio=0.01 if telemetry.trace_ratio is None else telemetry.trace_ratio,
-        export_interval_ns=parse_duration(telemetry.export_interval, "10s"),
+        export_interval_ns=duration_ns(telemetry.export_interval or "10s"),
     )
 
 
