@@ -164,20 +164,19 @@ def real_trades() -> tuple[Trade, ...]:
     return tuple(sorted(trades, key=lambda trade: trade.exchange_ns))
 
 
-def with_ticks(trades: Sequence[Trade], *, tick_every_ns: int = SECOND_NS // 4, batch: int = 1000) -> list[Step]:
-    """Cut trades in time order into batches, with a tick before the first trade at or after each multiple."""
+def with_ticks(trades: Sequence[Trade], *, tick_every_ns: int = 5 * SECOND_NS, batch: int = 1000) -> list[Step]:
+    """Cut trades in time order into batches, with a tick at the end of every slot that has trades."""
     steps: list[Step] = []
     pending: list[Trade] = []
     slot = trades[0].exchange_ns // tick_every_ns
     for trade in trades:
-        if trade.exchange_ns // tick_every_ns > slot or len(pending) >= batch:
-            if pending:
-                steps.append((Channel.TRADES, pending))
+        ends = trade.exchange_ns // tick_every_ns > slot
+        if ends or len(pending) >= batch:
+            steps.append((Channel.TRADES, pending))
             pending = []
-        if trade.exchange_ns // tick_every_ns > slot:
+        if ends:
+            steps.append(Tick((slot + 1) * tick_every_ns))
             slot = trade.exchange_ns // tick_every_ns
-            steps.append(Tick(slot * tick_every_ns))
         pending.append(trade)
-    steps.append((Channel.TRADES, pending))
-    steps.append(Tick((slot + 1) * tick_every_ns))
+    steps += [(Channel.TRADES, pending), Tick((slot + 1) * tick_every_ns)]
     return steps
