@@ -12,6 +12,9 @@ its name: a change makes a new queue beside the old one. Both are bound and get 
 restart needs: the next analyzer's queue fills while the last one still works, and repeats are recognised by their
 sequence numbers. A queue that nobody uses removes itself; a publisher whose batch finds no queue declares it again.
 
+The time to live runs on while a batch is with a consumer: one that is older when its consumer goes away does not come
+again. So it must cover what an analyzer leaves unacknowledged between two saves and the time until the next one is there.
+
 What expires or is dropped at the head of a queue is not reported by the broker; the analyzer sees it as a gap in the
 sequence numbers and counts it there.
 """
