@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from scanplane import __version__
+from scanplane.cli.watch import watch
 from scanplane.simulator.command import simulate
 
 __all__ = ["application", "main"]
@@ -82,6 +83,22 @@ def up(files: Files) -> None:
     raise typer.Exit(run_up(files))
 
 
+@application.command()
+def demo(
+    name: Annotated[
+        str, typer.Argument(help="market: the whole US market of a day; ticks: every tick of four symbols.")
+    ] = "market",
+) -> None:
+    """Play a recorded day through the whole pipeline, live on this terminal and on a page, and end by itself."""
+    from scanplane.cli.demo import DEMOS, run_demo  # noqa: PLC0415
+
+    if name not in DEMOS:
+        typer.echo(f"scanplane: there is no demo '{name}': write one of {', '.join(DEMOS)}", err=True)
+        raise typer.Exit(2)
+    raise typer.Exit(run_demo(name))
+
+
+application.command()(watch)
 application.command()(simulate)
 
 

@@ -26,7 +26,16 @@ from scanplane.cli.watch_state import SIGNALS_KEPT, WatchError, WatchState
 from scanplane.roles.backoff import Backoff
 from scanplane.roles.tasks import TaskScope
 
-__all__ = ["DEFAULT_TOPICS", "DEFAULT_URL", "WatchSettings", "run_watch", "split_arguments", "stream_url", "watch"]
+__all__ = [
+    "DEFAULT_TOPICS",
+    "DEFAULT_URL",
+    "WatchSettings",
+    "follow",
+    "run_watch",
+    "split_arguments",
+    "stream_url",
+    "watch",
+]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TOPICS = ("boards/*", "signals/*")
@@ -117,6 +126,11 @@ async def _converse(
         raise WatchError(f"the gateway refused: {connection.close_reason}", 1)
 
 
+async def follow(settings: WatchSettings, state: WatchState) -> None:
+    """Keep *state* what the gateway tells, until cancelled. Raises WatchError."""
+    await _watch(settings, state, _Printer(WatchSettings(url="", topics=(), once=True), Console()))
+
+
 async def _watch(settings: WatchSettings, state: WatchState, printer: _Printer) -> None:
     """Stay connected until cancelled, or until ``--once`` has everything. Raises WatchError."""
     url, pauses = stream_url(settings.url), Backoff(longest_seconds=5.0)
@@ -166,7 +180,6 @@ async def _run(settings: WatchSettings, console: Console) -> None:
 
 async def _draw(settings: WatchSettings, state: WatchState, console: Console) -> None:
     """Draw the state in place, four times a second."""
-    quiet = _Printer(WatchSettings(url="", topics=(), once=True), console)
     with Live(console=console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
 
         async def redraw() -> None:
@@ -178,7 +191,7 @@ async def _draw(settings: WatchSettings, state: WatchState, console: Console) ->
 
         async with TaskScope() as scope:
             scope.accompany(redraw(), "redraw")
-            await scope.run(_watch(settings, state, quiet), "watch")
+            await scope.run(follow(settings, state), "watch")
 
 
 def run_watch(settings: WatchSettings) -> int:
