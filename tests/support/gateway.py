@@ -248,15 +248,22 @@ class RunningGateway:
         return response.json()
 
 
+def new_gateway(
+    cache: Cache | None = None, *, secrets: Mapping[str, Mapping[str, str]] | None = None, **changes: Any
+) -> Gateway:
+    """A gateway that does not run yet."""
+    broker: Broker = None  # type: ignore[assignment]  # a gateway never touches the broker
+    services = RoleServices(broker=broker, cache=cache or MemoryCache(), secrets=_Secrets(secrets or {}), files=Path())
+    return Gateway(configuration_of(**changes), services, host="127.0.0.1")
+
+
 @asynccontextmanager
 async def running_gateway(
     cache: Cache | None = None, *, secrets: Mapping[str, Mapping[str, str]] | None = None, **changes: Any
 ) -> AsyncIterator[RunningGateway]:
     """Run a gateway on a free port within the context; wait until it has read the cache."""
     cache = cache if cache is not None else MemoryCache()
-    broker: Broker = None  # type: ignore[assignment]  # a gateway never touches the broker
-    services = RoleServices(broker=broker, cache=cache, secrets=_Secrets(secrets or {}), files=Path())
-    role = Gateway(configuration_of(**changes), services, host="127.0.0.1")
+    role = new_gateway(cache, secrets=secrets, **changes)
     stop = asyncio.Event()
     task = asyncio.create_task(role.run(stop))
     waiting = asyncio.create_task(role.standby.wait())

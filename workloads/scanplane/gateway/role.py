@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from starlette.applications import Starlette
+
 from scanplane.gateway.api import Api, ApiSources
 from scanplane.gateway.following import CacheFollower
 from scanplane.gateway.hub import Hub
@@ -100,6 +102,11 @@ class Gateway:
         return self._lifecycle.active
 
     @property
+    def application(self) -> Starlette:
+        """The HTTP endpoints."""
+        return self._api.application
+
+    @property
     def port(self) -> int:
         """The port that it listens on; 0 before it does."""
         return self._server.port if self._server is not None else 0
@@ -113,7 +120,7 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until *stop* is set. Raises ListenError where the port is taken."""
         server = self._server = GatewayServer(
-            open_listener(self._host, self._configuration.port), self._api.application, self._stream
+            open_listener(self._host, self._configuration.port), self.application, self._stream
         )
         self._lifecycle.log.info("gateway listens on port %d", server.port, extra={"port": server.port})
         try:

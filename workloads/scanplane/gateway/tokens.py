@@ -68,7 +68,7 @@ def bearer_of_subprotocols(offered: Iterable[str]) -> str | None:
         if name.startswith(_BEARER_SUBPROTOCOL):
             encoded = name.removeprefix(_BEARER_SUBPROTOCOL)
             try:
-                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-            except (binascii.Error, UnicodeDecodeError):
+                return base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True).decode()
+            except (binascii.Error, UnicodeDecodeError, ValueError):
                 return None
     return None
