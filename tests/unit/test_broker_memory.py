@@ -55,12 +55,30 @@ async def test_a_busy_consumer_lets_others_have_a_turn() -> None:
     assert turns >= 10
 
 
-async def test_what_no_consumer_has_taken_counts_as_waiting() -> None:
+async def test_what_a_consumer_has_not_taken_yet_counts_as_waiting() -> None:
     broker = MemoryBroker()
-    async with broker.publisher("us-stocks", LIMITS, confirms=True) as publisher:
+    async with (
+        broker.publisher("us-stocks", LIMITS, confirms=True) as publisher,
+        broker.consumer("us-stocks", ONLY, LIMITS) as consumer,
+    ):
         for number in range(5):
             publisher.publish(batch(number))
         assert publisher.counts.waiting_batches == 5
-        async with broker.consumer("us-stocks", ONLY, LIMITS) as consumer:
-            await receive(consumer, 3)
-            assert publisher.counts.waiting_batches == 2
+        await receive(consumer, 3)
+        assert publisher.counts.waiting_batches == 2
+
+
+async def test_where_nobody_consumes_nothing_waits_and_what_the_queue_loses_counts_as_dropped() -> None:
+    broker = MemoryBroker()
+    limits = QueueLimits(time_to_live_ns=60_000_000_000, max_bytes=40)
+    async with broker.publisher("us-stocks", limits, confirms=True) as publisher:
+        for number in range(12):
+            publisher.publish(batch(number, body=b"four"))
+        counts = publisher.counts
+        assert (counts.waiting_batches, counts.dropped_batches, counts.dropped_events) == (0, 2, 200)
+        async with broker.consumer("us-stocks", ONLY, limits) as consumer:
+            assert publisher.counts.waiting_batches == 10
+            assert sequences(await receive(consumer, 10)) == list(range(2, 12))
+        assert publisher.counts.waiting_batches == 0
+    async with broker.publisher("us-stocks", limits, confirms=True) as another:
+        assert another.counts.dropped_batches == 0

@@ -38,12 +38,16 @@ class _Message(msgspec.Struct):
 
 
 class MemoryQueue:
-    """One partition queue. ``dropped`` and ``expired`` count batches that no consumer got."""
+    """One partition queue. ``dropped`` (for the bound) and ``expired`` count batches that no consumer got, ``lost_events``
+    the events in both; ``consumers`` are those that take from it now.
+    """
 
     def __init__(self, limits: QueueLimits, clock: _Clock) -> None:
         self.limits = limits
         self.dropped = 0
         self.expired = 0
+        self.lost_events = 0
+        self.consumers = 0
         self._clock = clock
         self._ready: deque[_Message] = deque()
         self._ready_bytes = 0
@@ -81,20 +85,26 @@ class MemoryQueue:
     def _expire(self) -> None:
         now = self._clock()
         while self._ready and self._ready[0].expires_ns <= now:
-            self._ready_bytes -= len(self._ready.popleft().batch.body)
+            self._lose_head()
             self.expired += 1
 
     def _trim(self) -> None:
         while self._ready_bytes > self.limits.max_bytes and self._ready:
-            self._ready_bytes -= len(self._ready.popleft().batch.body)
+            self._lose_head()
             self.dropped += 1
+
+    def _lose_head(self) -> None:
+        batch = self._ready.popleft().batch
+        self._ready_bytes -= len(batch.body)
+        self.lost_events += batch.header.count
 
 
 class _MemoryPublisher:
     """Puts batches straight into the queues, so nothing is unconfirmed.
 
-    What waits are the batches that no consumer has taken yet: a source that can wait, such as a recording played as
-    fast as it goes, then keeps to the speed of the slowest consumer instead of overrunning its queue.
+    What waits are the batches that a consumer is there for and has not taken yet: a source that can wait, such as a
+    recording played as fast as it goes, then keeps to the speed of the slowest consumer instead of overrunning its queue.
+    Where nobody consumes nothing waits either: the queue fills to its bound, and what it loses is counted as dropped.
     """
 
     def __init__(self, broker: "MemoryBroker", market: str, limits: QueueLimits) -> None:
@@ -103,6 +113,7 @@ class _MemoryPublisher:
         self._limits = limits
         self._batches = 0
         self._events = 0
+        self._lost_before = broker.lost(market)
 
     def publish(self, batch: Batch) -> None:
         """Put *batch* into its queue."""
@@ -117,10 +128,13 @@ class _MemoryPublisher:
     @property
     def counts(self) -> PublisherCounts:
         """Totals so far."""
+        (batches, events), (batches_before, events_before) = self._broker.lost(self._market), self._lost_before
         return PublisherCounts(
             published_batches=self._batches,
             published_events=self._events,
             confirmed_batches=self._batches,
+            dropped_batches=batches - batches_before,
+            dropped_events=events - events_before,
             waiting_batches=self._broker.waiting_batches(self._market),
         )
 
@@ -135,6 +149,7 @@ class _MemoryConsumer:
         self._tag = 0
         self._stopped = False
         self._wake = queue.arrived
+        queue.consumers += 1
 
     def __aiter__(self) -> AsyncIterator[Delivery]:
         return self
@@ -174,6 +189,7 @@ class _MemoryConsumer:
 
     def close(self) -> None:
         """Give back what was not acknowledged."""
+        self._queue.consumers -= 1
         self._queue.give_back(list(self._unacknowledged.values()))
         self._unacknowledged = {}
 
@@ -195,8 +211,16 @@ class MemoryBroker:
         return queue
 
     def waiting_batches(self, market: str) -> int:
-        """How many batches of *market* no consumer has taken yet, in its fullest queue."""
-        return max((len(queue) for (name, _), queue in self._queues.items() if name == market), default=0)
+        """How many batches of *market* its slowest consumer has not taken yet."""
+        return max((len(queue) for queue in self._queues_of(market) if queue.consumers), default=0)
+
+    def lost(self, market: str) -> tuple[int, int]:
+        """How many batches of *market*, and events in them, were dropped or expired."""
+        queues = self._queues_of(market)
+        return sum(queue.dropped + queue.expired for queue in queues), sum(queue.lost_events for queue in queues)
+
+    def _queues_of(self, market: str) -> list[MemoryQueue]:
+        return [queue for (name, _), queue in self._queues.items() if name == market]
 
     @asynccontextmanager
     async def publisher(
