@@ -113,7 +113,7 @@ def test_some_symbols_trade_before_and_after_the_regular_session_and_most_volume
     total = sum(bar.volume for bar in bars)
     traded_early = {bar.symbol for bar in bars if bar.start < _OPEN_MS}
     assert 200 < len(traded_early) < 5000
-    assert 0.005 < early / total < 0.15
+    assert 0.002 < early / total < 0.02
     assert 0.0005 < late / total < 0.1
 
 

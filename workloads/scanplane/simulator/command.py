@@ -75,7 +75,9 @@ def simulate(
     mixed_frames: Annotated[
         bool, typer.Option(help="Let a frame mix kinds of event.", rich_help_panel=_PROVIDER)
     ] = True,
-    data: Annotated[Path, typer.Option(help="Folder of the shipped data.", rich_help_panel=_SESSION)] = DATA_DIRECTORY,
+    data: Annotated[
+        Path, typer.Option(help="Folder of the shipped data.", show_default="examples/data", rich_help_panel=_SESSION)
+    ] = DATA_DIRECTORY,
     channel: Annotated[
         list[Channel] | None, typer.Option(help="Only these channels (ticks, market, load).", rich_help_panel=_SESSION)
     ] = None,

@@ -107,9 +107,14 @@ def plan_segments(plan: SymbolPlan, profile: Floats) -> tuple[SegmentPlan, ...]:
     eager = np.clip((np.log10(plan.volume) - 4.5) / 3.0 + 10.0 * moved, 0.0, 0.97)
     early = (uniform(plan.keys, 0, 13) < eager) & (plan.bars >= 10)
     late = (uniform(plan.keys, 0, 14) < 0.8 * eager) & (plan.bars >= 10)
-    early_share = np.where(early, (0.01 + 0.05 * uniform(plan.keys, 0, 15)) * (1.0 + 5.0 * np.minimum(moved, 0.3)), 0.0)
-    late_share = np.where(late, 0.005 + 0.03 * uniform(plan.keys, 0, 16), 0.0)
-    early_bars, late_bars = (np.floor(plan.bars * share).astype(np.int64) for share in (early_share, late_share))
+    early_bars, late_bars = (
+        np.where(active, np.floor(plan.bars * (least + more * uniform(plan.keys, 0, stream))), 0).astype(np.int64)
+        for active, least, more, stream in ((early, 0.02, 0.08, 15), (late, 0.01, 0.03, 16))
+    )
+    early_share = (
+        _share(profile, "premarket") * (0.3 + 1.7 * uniform(plan.keys, 0, 17)) * (1.0 + 20.0 * np.minimum(moved, 0.3))
+    )
+    late_share = _share(profile, "postmarket") * (0.2 + 1.6 * uniform(plan.keys, 0, 18))
     early_volume, late_volume = (
         np.where(bars > 0, np.maximum((plan.volume * share).astype(np.int64), bars), 0)
         for bars, share in ((early_bars, early_share), (late_bars, late_share))
@@ -141,6 +146,12 @@ def plan_segments(plan: SymbolPlan, profile: Floats) -> tuple[SegmentPlan, ...]:
             SEGMENTS.items(), columns.values(), strict=True
         )
     )
+
+
+def _share(profile: Floats, segment: str) -> float:
+    """Return the share of a day's volume that the profile has in a segment."""
+    first, last = SEGMENTS[segment]
+    return float(profile[first:last].sum())
 
 
 def _cumulative(shares: npt.NDArray[np.float64]) -> Floats:
