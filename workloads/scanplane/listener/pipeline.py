@@ -4,6 +4,7 @@ Everything it knows of time is the host's clock at receipt; event time is the ro
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,19 +12,21 @@ from collections.abc import Callable, Sequence
 from scanplane.feeds.interface import FrameDecoder, RejectionReason
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.routing import Router
+from scanplane.listener.silence import SILENCE_S, SilenceWatch
 from scanplane.telemetry.latency import LatencyHistogram
 
 __all__ = ["Pipeline"]
 
 SLICE_S = 0.004
-SILENCE_S = 2.0
-LIVE_LAG_NS = 20 * 60 * 10**9
+STALLED_S = 1.0
+"""Whoever has not looked for so long, though he looks every 0.1 s, was stalled: what he did not hear was not silence."""
 
 
 class Pipeline:
     """Decodes what is in *buffer* and gives it to *routers*; flushes what has waited for its route's delay.
 
-    ``is_streaming`` tells whether silence means a silent market; while a connection is away it means nothing.
+    ``is_streaming`` tells whether silence means a silent market, since while a connection is away it means nothing;
+    ``is_finished`` that nothing will ever come again. ``room`` tells whether the broker keeps up.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Pipeline:
         is_streaming: Callable[[], bool],
         latency: LatencyHistogram,
         room: Callable[[], bool] = lambda: True,
+        is_finished: Callable[[], bool] = lambda: False,
     ) -> None:
         self.rejected: Counter[RejectionReason] = Counter()
         self.events = 0
@@ -42,13 +46,14 @@ class Pipeline:
         self._decoder = decoder
         self._routers = routers
         self._is_streaming = is_streaming
+        self._is_finished = is_finished
+        self._watches = [SilenceWatch(router) for router in routers]
         self._latency = latency
         self._room = room
         self._ending = False
         self._delay_s = min((router.route.batch_delay_ns for router in routers), default=0) / 1e9
         self._held_since: float | None = None
-        self._last_frame = time.monotonic()
-        self._lag_ns: int | None = None
+        self._last_frame = self._last_look = time.monotonic()
 
     def end(self) -> None:
         """Let ``run`` return once the buffer is empty."""
@@ -56,10 +61,12 @@ class Pipeline:
         self._buffer.wake()
 
     async def run(self) -> None:
-        """Process until ``end`` is called; then everything is handed on."""
+        """Process until ``end`` is called; then everything is handed on, room or not: what does not fit is the publisher's
+        to drop and to count, and an end that waited for a broker that does not keep up might never come.
+        """
         while not (self._ending and not self._buffer):
             filled = await self._buffer.filled(self._until_due_s())
-            if filled and self._room():
+            if filled and (self._ending or self._room()):
                 self._slice()
             elif filled:
                 await asyncio.sleep(0.001)  # the broker is behind: frames wait here, where they are bounded and counted
@@ -85,7 +92,8 @@ class Pipeline:
             self.last_received_ns = received_ns
             now = time.monotonic()
             self._last_frame = now
-            self._lag_ns = None
+            for watch in self._watches:
+                watch.hear(received_ns)
             if self._held_since is None and any(router.holds_events for router in self._routers):
                 self._held_since = now
             if now >= until:
@@ -105,18 +113,18 @@ class Pipeline:
 
     def _watch_silence(self) -> None:
         """Close what is open in a silent market; a live one is ticked by the host's clock from then on."""
-        if not self._is_streaming() or time.monotonic() - self._last_frame < SILENCE_S:
+        now = time.monotonic()
+        if now - self._last_look > STALLED_S:
+            self._last_frame = now
+        self._last_look = now
+        if not self._is_streaming():
+            return
+        silent_s = math.inf if self._is_finished() else now - self._last_frame
+        if silent_s < SILENCE_S:
             return
         host_ns = time.time_ns()
-        for router in self._routers:
-            if router.clock is None:
-                continue
-            if self._lag_ns is None:
-                router.silence(host_ns)
-            lag_ns = self.last_received_ns - router.clock.newest_ns if self._lag_ns is None else self._lag_ns
-            if 0 <= lag_ns < LIVE_LAG_NS:
-                router.host_tick(host_ns - lag_ns)
-            self._lag_ns = lag_ns
+        for watch in self._watches:
+            watch.look(silent_s, host_ns)
         self._flush_ticks()
 
     def _flush_ticks(self) -> None:
