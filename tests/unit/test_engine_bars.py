@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanplane.engine import Engine
+from scanplane.engine.columns import Columns
+from scanplane.engine.records import apply_records
+from scanplane.engine.state import DAY_COLUMNS
 from scanplane.marketdata.batches import Tick, encode_events
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.events import Bar, Trade
@@ -136,6 +140,35 @@ def test_premarket_volume_is_the_accumulated_volume_of_the_last_premarket_bar() 
 def test_figures_that_a_provider_does_not_know_stay_as_they_were() -> None:
     known = fed((SECONDS, [a_bar(0, accumulated=700.0, vwap=10.0), a_bar(1, 10.2)]))
     assert (known["volume"], known["vwap"], known["price"]) == (700.0, 10.0, 10.2)
+
+
+def test_a_minute_bar_is_no_correction_of_the_second_bar_with_the_same_start() -> None:
+    known = fed((SECONDS, [a_bar(0, high=15.0)]), (MINUTES, [a_minute(0, high=12.0)]))
+    assert known["high"] == 15.0
+
+
+RECORD_COLUMNS = ("record_key", "record", "runner_up_key", "runner_up", "remainder")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    bars=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 6), st.integers(1, 9)), min_size=1, max_size=300),
+    repeated=st.booleans(),
+)
+def test_bars_of_many_symbols_applied_at_once_leave_what_they_leave_one_by_one(
+    bars: list[tuple[int, int, int]], *, repeated: bool
+) -> None:
+    """Cells, starts and highs; with *repeated* every cell has a bar first, so that rounds are large."""
+    if repeated:
+        bars = [(cell, 0, cell % 9 + 1) for cell in range(40)] * 2 + bars
+    cells, keys = np.array([bar[0] for bar in bars], np.intp), np.array([bar[1] for bar in bars], np.int64)
+    values = np.array([bar[2] for bar in bars], np.float64)
+    at_once, one_by_one = Columns(DAY_COLUMNS), Columns(DAY_COLUMNS)
+    apply_records(at_once, cells, keys, values)
+    for place in range(len(bars)):
+        apply_records(one_by_one, cells[place : place + 1], keys[place : place + 1], values[place : place + 1])
+    for name in RECORD_COLUMNS:
+        assert at_once[name].tobytes() == one_by_one[name].tobytes(), name
 
 
 @pytest.mark.parametrize("channel", [SECONDS, MINUTES])

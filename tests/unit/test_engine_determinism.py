@@ -275,6 +275,23 @@ def test_a_snapshot_gives_only_what_changed_and_removes_what_is_unknown_again() 
     assert not {name for name in removed if name in {"header", "symbols"}}
 
 
+def test_snapshots_go_round_the_ring_of_samples() -> None:
+    engine, fields = fresh(), Fields()
+    for second in range(0, 2400, 7):
+        trade = Trade("S1", OPEN_NS + second * SECOND_NS, 10.0 + second / 100, 100.0)
+        play(engine, [(Channel.TRADES, trade), Tick(OPEN_NS + (second + 1) * SECOND_NS)], lambda: 1)
+        if second % 70 == 0:
+            store(engine, fields)
+    store(engine, fields)
+    restored = fresh()
+    restored.restore(fields)
+    later = [Tick(OPEN_NS + (2400 + second) * SECOND_NS) for second in range(0, 900, 30)]
+    for tick in later:
+        assert play(restored, [tick], lambda: 1) == play(engine, [tick], lambda: 1)
+        assert play_quotes(restored) == play_quotes(engine)
+    assert "change_15m_percent" in engine.quotes()[0].values
+
+
 def test_fields_of_an_older_state_that_nobody_needs_are_removed() -> None:
     engine, fields = fresh(), Fields()
     play(engine, a_morning(), lambda: 9)

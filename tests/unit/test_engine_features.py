@@ -105,6 +105,8 @@ def test_windows_begin_anew_when_accumulated_volume_takes_over_from_trades() -> 
     bar(engine, 70, volume=100.0, accumulated=9_000.0)
     tick(engine, 72)
     assert (known(engine, "volume"), known(engine, "volume_1m")) == (9_000.0, 100.0)
+    tick(engine, 131)  # compares with the sample of 70 s, which still held what trades said
+    assert known(engine, "volume_1m") == 100.0
 
 
 def test_a_window_never_has_less_than_no_volume() -> None:
