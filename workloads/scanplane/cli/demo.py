@@ -47,14 +47,14 @@ class Demo(Struct, frozen=True, kw_only=True):
 DEMOS: dict[str, Demo] = {
     "market": Demo(
         resources="demo-market",
-        arguments=("market", "--speed", "700", "--events", "3000000"),
+        arguments=("market", "--speed", "700", "--events", "2500000", "--patient"),
         boards=("top-volume", "top-gainers", "top-gappers", "unusual-volume"),
         title="The whole US market of 2014-03-26",
         honesty="closes and volumes are real, the path between two closes is synthetic",
     ),
     "ticks": Demo(
         resources="demo-ticks",
-        arguments=("ticks", "--speed", "700"),
+        arguments=("ticks", "--speed", "700", "--patient"),
         boards=(),
         title="Every trade and quote of AIG, BAC, IBM and SPY on 2013-10-08",
         honesty="real ticks",

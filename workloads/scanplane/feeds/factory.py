@@ -20,12 +20,14 @@ def open_feed(
 ) -> FeedConnection:
     """Return the connection that *configuration* asks for; nothing is opened before it runs.
 
-    Relative paths start from *files*. *throttle* holds back a source that can wait
-    (:class:`scanplane.feeds.replay.connection.ReplayFeedConnection`); a live one cannot.
+    Relative paths start from *files*. *throttle* is awaited between frames: while it waits, a recording stops, and a
+    provider's data stays in its own buffers, which is late but not lost until the provider's patience ends.
     Raises what *read_secret* raises.
     """
     connection = configuration.connection
     if isinstance(connection, MassiveConnection):
         topics = topics_of(connection.asset_class, (route.channels for route in configuration.routes))
-        return MassiveFeedConnection(connection.endpoint, read_secret(connection.api_key).strip(), topics)
+        return MassiveFeedConnection(
+            connection.endpoint, read_secret(connection.api_key).strip(), topics, throttle=throttle
+        )
     return ReplayFeedConnection(files / connection.path, connection.speed, throttle=throttle)

@@ -24,8 +24,8 @@ class FrameCounts(Struct, kw_only=True):
 class FrameBuffer:
     """A queue that the socket task puts into without ever waiting, and the processing task takes from.
 
-    When it is full the oldest frame is dropped and counted: fresh data is worth more than old. A source that can wait
-    (a recording, or a socket whose sender may) asks ``room`` first, and then nothing is dropped.
+    When it is half full, ``room`` holds back the source: a recording stops, a provider's data stays in the buffers between us and
+    the provider. Should it fill all the same, the oldest frame is dropped and counted: fresh data is worth more than old.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:

@@ -82,13 +82,7 @@ class Listener:
             self._telemetry.forget_latency(self._latency)
 
     def _open_feed(self, files: Path) -> FeedConnection:
-        return open_feed(self._configuration, self._services.secrets.read, files, throttle=self._throttle)
-
-    async def _throttle(self) -> None:
-        """Let a source that can wait, wait: for room among the frames and for the broker."""
-        await self._buffer.room()
-        while self._is_congested():  # noqa: ASYNC110  # a broker tells nobody when it has caught up
-            await asyncio.sleep(0.001)
+        return open_feed(self._configuration, self._services.secrets.read, files, throttle=self._buffer.room)
 
     def _is_congested(self) -> bool:
         return any(publisher.counts.waiting_batches > CONGESTED_BATCHES for publisher in self._publishers.values())
@@ -119,7 +113,13 @@ class Listener:
                 )
             self._routers = [self._router(route, hold.generation, clocks) for route in self._configuration.routes]
             self._pipeline = pipeline = Pipeline(
-                self._buffer, connection.decoder, self._routers, self._is_streaming, self._latency, self._has_room
+                self._buffer,
+                connection.decoder,
+                self._routers,
+                self._is_streaming,
+                self._latency,
+                room=self._has_room,
+                is_finished=self._is_finished,
             )
             async with TaskScope() as processing:
                 processing.accompany(pipeline.run(), f"{self.name} processes")
@@ -172,6 +172,10 @@ class Listener:
     def _is_streaming(self) -> bool:
         assert self._connection is not None
         return self._connection.counts.phase in {ConnectionPhase.STREAMING, ConnectionPhase.FINISHED}
+
+    def _is_finished(self) -> bool:
+        assert self._connection is not None
+        return self._connection.counts.phase is ConnectionPhase.FINISHED
 
     def _has_room(self) -> bool:
         """Whether the broker keeps up; while it is away, the publisher's own bound decides what is dropped."""

@@ -60,6 +60,10 @@ def simulate(
     hold: Annotated[
         bool, typer.Option("--hold", help="Stop the session while nobody is subscribed.", rich_help_panel=_PROVIDER)
     ] = False,
+    patient: Annotated[
+        bool,
+        typer.Option("--patient", help="Stop the session while a client is behind.", rich_help_panel=_PROVIDER),
+    ] = False,
     start: Annotated[
         Start, typer.Option(help="When the session begins.", rich_help_panel=_PROVIDER)
     ] = Start.FIRST_CLIENT,
@@ -161,6 +165,7 @@ def simulate(
             api_key=api_key,
             speed=speed,
             hold=hold,
+            patient=patient,
             start=start,
             ending=ending,
             frame_events=sizes,

@@ -29,6 +29,7 @@ from scanplane.simulator.topics import Subscriptions, canonical_symbol, event_ty
 __all__ = ["Player"]
 
 _MOST_AT_ONCE = 2000
+_PATIENT_BYTES = 1024 * 1024
 _LONGEST_SLEEP_S = 0.05
 _CONFIRM_S = 30.0
 _GOING_AWAY = 1001
@@ -199,9 +200,18 @@ class Player:
         for client in listening:
             if self._settings.speed == 0:
                 await client.drain()
+            elif self._settings.patient:
+                await self._wait_for_client(client)
             elif client.waiting_bytes > self._settings.max_buffer_bytes:
                 self._book.slow_consumers += 1
                 client.dismiss(Dismissal("slow consumer", statuses.SLOW_CONSUMER, _POLICY_VIOLATION))
+
+    async def _wait_for_client(self, client: Client) -> None:
+        """Let session time stand still until the client has taken most of what was written."""
+        if client.waiting_bytes > _PATIENT_BYTES:
+            self.clock.stop()
+            await client.drain()
+            self.clock.run()
 
     def _cut_by_time(self) -> None:
         elapsed = time.monotonic() - self._started_at

@@ -90,6 +90,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     while nobody is subscribed (always so at speed 0). ``frame_events`` are the fewest and most events of one frame.
     ``api_key`` None accepts every key. ``settle_s`` is how long subscriptions must stay unchanged before the session
     starts, or goes on after a hold; a client that subscribes to everything that was subscribed before need not wait.
+    ``patient`` stops the clock while a client is behind, as no real provider does: a demo on a slow machine loses nothing.
     ``max_buffer_bytes`` is what may wait for one client before it is disconnected as a slow consumer.
     ``hostile_rate`` is the share of frames that are followed by a hostile one.
     """
@@ -99,6 +100,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     api_key: str | None = DEMO_KEY
     speed: float = 0.0
     hold: bool = False
+    patient: bool = False
     start: Start = Start.FIRST_CLIENT
     ending: Ending = Ending.SILENT
     settle_s: float = 0.05

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -66,8 +66,10 @@ class MassiveFeedConnection:
         times: MassiveTimes | None = None,
         decoder: FrameDecoder | None = None,
         jitter: Callable[[], float] = random.random,
+        throttle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._throttle = throttle
         self._name = _public_name(endpoint)
         self._api_key = api_key
         self._topics = tuple(topics)
@@ -186,6 +188,8 @@ class MassiveFeedConnection:
             while True:
                 if (failure := await self._receive(socket, session, sink)) is not None:
                     return failure
+                if self._throttle is not None:
+                    await self._throttle()
         finally:
             waiting.cancel()
 
