@@ -1,7 +1,8 @@
 """What an analyzer makes of the market: board parts, signals and quotes.
 
 Encoded as JSON in the cache, so that what a gateway serves can be read there with any Redis client.
-Unknown values are ``null``.
+Unknown values are ``null``. Rows and signals come by the thousand and hold plain values only, so the garbage collector
+need not follow them (``gc=False``).
 """
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ Value = float | int | str | bool | None
 """One cell: a number in the feature's unit, a text, a truth, or None where it is not known."""
 
 
-class BoardRow(Struct, frozen=True):
+class BoardRow(Struct, frozen=True, gc=False):
     """One symbol of a board: the value it is ranked by and the asked columns, in the scanner's order."""
 
     symbol: str
@@ -45,7 +46,7 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     traceparent: str = ""
 
 
-class Signal(Struct, frozen=True, rename="camel"):
+class Signal(Struct, frozen=True, rename="camel", gc=False):
     """A scanner's condition became true for a symbol at a tick. ``signal_id`` is the same in every run of a recording."""
 
     signal_id: str
@@ -62,7 +63,7 @@ class Signal(Struct, frozen=True, rename="camel"):
     data_label: str = ""
 
 
-class QuoteRow(Struct, frozen=True, rename="camel"):
+class QuoteRow(Struct, frozen=True, rename="camel", gc=False):
     """The features of one symbol at a tick, by name; only the known ones."""
 
     market: str
