@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from scanplane.feeds.massive.messages import TradeMessage
 from scanplane.marketdata.channels import AssetClass
-from scanplane.simulator.server import PortInUseError, Simulator
+from scanplane.simulator.server import ListenError, Simulator
 from scanplane.simulator.sessions.channels import ChannelSession
 from scanplane.simulator.sessions.interface import Block, ReferenceTicker, SessionFileError
 from scanplane.simulator.settings import Authentication, Cut, Ending, Eviction, SimulatorSettings, Start
@@ -383,7 +383,7 @@ async def test_a_port_in_use_is_named() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(PortInUseError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(ListenError, match=f"port {port} on 127.0.0.1 is in use"):
             async with Simulator(_Numbers(3), SimulatorSettings(port=port)):
                 pass
 

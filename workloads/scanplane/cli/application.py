@@ -6,7 +6,7 @@ What a command needs is imported when it runs, so that ``scanplane --help`` and 
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,11 +31,23 @@ Files = Annotated[
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line and exit with its code."""
     try:
-        application()
-    except KeyboardInterrupt:
+        sys.exit(application(prog_name="scanplane", standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+    except typer.TyperException as error:
+        sys.exit(_say_misuse(error))
+
+
+def _say_misuse(error: typer.TyperException) -> int:
+    """Say in one line what is wrong with the arguments; without any, the help has been shown already."""
+    if type(error).__name__ != "NoArgsIsHelpError":
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "scanplane"
+        what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+        sys.stderr.write(f"scanplane: {what}; see {command} --help\n")
+    return 2
 
 
 def _show_version(value: bool) -> None:  # typer's callbacks get their value so
@@ -78,6 +90,7 @@ def plan(
 @application.command()
 def up(files: Files) -> None:
     """Run files of resources in this process; an edited file is applied at once. Ctrl-C ends it."""
+    _remember_ctrl_c()
     from scanplane.cli.up import run_up  # noqa: PLC0415
 
     raise typer.Exit(run_up(files))
@@ -90,6 +103,7 @@ def demo(
     ] = "market",
 ) -> None:
     """Play a recorded day through the whole pipeline, live on this terminal and on a page, and end by itself."""
+    _remember_ctrl_c()
     from scanplane.cli.demo import DEMOS, run_demo  # noqa: PLC0415
 
     if name not in DEMOS:
@@ -111,12 +125,10 @@ def run(
     files: Annotated[Path, typer.Option(help="Where relative paths in the configuration start from.")] = Path(),
     status_host: Annotated[str, typer.Option(help="Address of /metrics, /healthz, /readyz and /status.")] = "0.0.0.0",  # noqa: S104  # the kubelet asks from outside of the pod
     status_port: Annotated[int, typer.Option(help="Port of the same; 0 takes a free one.", min=0, max=65535)] = 9464,
-    logs: Annotated[str, typer.Option(help="auto, json or terminal.")] = "auto",
+    logs: Annotated[Literal["auto", "json", "terminal"], typer.Option(help="How log lines look.")] = "auto",
 ) -> None:
     """Run one role from its configuration: what a pod does."""
-    from scanplane.roles.signals import catch_stop_signals  # noqa: PLC0415
-
-    catch_stop_signals()
+    _remember_ctrl_c()
     from scanplane.local.roles import make_role  # noqa: PLC0415
     from scanplane.roles.process import ProcessSettings, run_role_process  # noqa: PLC0415
     from scanplane.telemetry.logs import LogStyle  # noqa: PLC0415
@@ -130,3 +142,10 @@ def run(
         log_style=LogStyle(logs),
     )
     raise typer.Exit(run_role_process(settings, make_role))
+
+
+def _remember_ctrl_c() -> None:
+    """Catch signals before what a command needs is loaded: one that comes meanwhile ends it as soon as it can."""
+    from scanplane.roles.signals import catch_stop_signals  # noqa: PLC0415
+
+    catch_stop_signals()

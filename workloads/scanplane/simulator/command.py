@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from scanplane.marketdata.channels import Channel
-from scanplane.simulator.server import PortInUseError, Simulator
+from scanplane.simulator.server import ListenError, Simulator
 from scanplane.simulator.sessions.choice import SESSION_NAMES, choose_session
 from scanplane.simulator.sessions.files import DATA_DIRECTORY
 from scanplane.simulator.sessions.interface import Session, SessionFileError
@@ -44,7 +44,9 @@ def simulate(
     session: Annotated[str, typer.Argument(help=f"{', '.join(SESSION_NAMES)}, or the path of a recording.")] = "market",
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_PROVIDER)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", rich_help_panel=_PROVIDER)] = 8765,
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, rich_help_panel=_PROVIDER)
+    ] = 8765,
     api_key: Annotated[
         str,
         typer.Option(
@@ -93,7 +95,8 @@ def simulate(
     ] = 10_000.0,
     symbols: Annotated[int, typer.Option(help="Symbols of the load.", min=1, rich_help_panel=_SESSION)] = 8000,
     seconds: Annotated[
-        float | None, typer.Option(help="Length of the load, or of an asset class's session.", rich_help_panel=_SESSION)
+        float | None,
+        typer.Option(help="Length of the load, or of an asset class's session.", min=0, rich_help_panel=_SESSION),
     ] = None,
     corrections: Annotated[
         float, typer.Option(help="Share of second bars late or corrected.", min=0, max=1, rich_help_panel=_SESSION)
@@ -107,7 +110,8 @@ def simulate(
         Authentication, typer.Option(help="What becomes of keys.", rich_help_panel=_MISBEHAVIOUR)
     ] = Authentication.CHECK,
     connection_limit: Annotated[
-        int | None, typer.Option(help="Connections at once before one is evicted.", rich_help_panel=_MISBEHAVIOUR)
+        int | None,
+        typer.Option(help="Connections at once before one is evicted.", min=1, rich_help_panel=_MISBEHAVIOUR),
     ] = None,
     evict: Annotated[
         Eviction, typer.Option(help="Which connection has to go.", rich_help_panel=_MISBEHAVIOUR)
@@ -122,10 +126,12 @@ def simulate(
         list[str] | None, typer.Option(help="Event types that are not authorized.", rich_help_panel=_MISBEHAVIOUR)
     ] = None,
     cut_after_events: Annotated[
-        list[int] | None, typer.Option(help="Cut connections after so many events.", rich_help_panel=_MISBEHAVIOUR)
+        list[int] | None,
+        typer.Option(help="Cut connections after so many events.", min=0, rich_help_panel=_MISBEHAVIOUR),
     ] = None,
     cut_after_seconds: Annotated[
-        list[float] | None, typer.Option(help="Cut connections after so many seconds.", rich_help_panel=_MISBEHAVIOUR)
+        list[float] | None,
+        typer.Option(help="Cut connections after so many seconds.", min=0, rich_help_panel=_MISBEHAVIOUR),
     ] = None,
     cut_properly: Annotated[
         bool, typer.Option("--cut-properly", help="Cut by a close frame, not a reset.", rich_help_panel=_MISBEHAVIOUR)
@@ -134,7 +140,8 @@ def simulate(
         int, typer.Option(help="What may wait for one slow client.", min=1, rich_help_panel=_MISBEHAVIOUR)
     ] = 64,
     hostile_rate: Annotated[
-        float, typer.Option(help="Share of frames followed by a hostile one.", rich_help_panel=_MISBEHAVIOUR)
+        float,
+        typer.Option(help="Share of frames followed by a hostile one.", min=0, max=1, rich_help_panel=_MISBEHAVIOUR),
     ] = 0.0,
     hostile: Annotated[
         list[HostileKind] | None, typer.Option(help="Kinds of hostile frames.", rich_help_panel=_MISBEHAVIOUR)
@@ -186,7 +193,7 @@ def simulate(
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(chosen, settings, until_finished=until_finished))
-    except (PortInUseError, SessionFileError, ValueError) as error:
+    except (ListenError, SessionFileError, ValueError) as error:
         typer.echo(f"scanplane simulate: {error}", err=True)
         raise typer.Exit(_USAGE) from None
 

@@ -28,7 +28,7 @@ from scanplane.simulator.sessions.interface import Session, SessionFileError
 from scanplane.simulator.settings import SimulatorSettings
 from scanplane.simulator.topics import PATHS
 
-__all__ = ["PortInUseError", "Simulator"]
+__all__ = ["ListenError", "Simulator"]
 
 _CLOSE_TIMEOUT_S = 2.0
 _LOG_ENTRIES = 100
@@ -38,8 +38,8 @@ _SNAPSHOT_PATH = "/v2/snapshot/locale/us/markets/stocks/tickers"
 _MARKET_STATUS_PATH = "/v1/marketstatus/now"
 
 
-class PortInUseError(Exception):
-    """Somebody else listens on the port; the text says which and what to do."""
+class ListenError(Exception):
+    """The simulator can't listen where it was told to; the text says why and what to do."""
 
 
 class Simulator:
@@ -61,12 +61,17 @@ class Simulator:
     @property
     def url(self) -> str:
         """The WebSocket URL, without an asset class's path."""
-        return f"ws://{self._settings.host}:{self._port}"
+        return f"ws://{self._authority}"
 
     @property
     def rest_url(self) -> str:
         """The URL of the REST answers and of the simulator's status."""
-        return f"http://{self._settings.host}:{self._port}"
+        return f"http://{self._authority}"
+
+    @property
+    def _authority(self) -> str:
+        host = self._settings.host
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     @property
     def port(self) -> int:
@@ -123,12 +128,7 @@ class Simulator:
                 )
             )
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            message = (
-                f"port {self._settings.port} on {self._settings.host} is in use; choose another, or 0 for a free one"
-            )
-            raise PortInUseError(message) from None
+            raise ListenError(_explain(error, self._settings)) from None
         self._port = next(iter(server.sockets)).getsockname()[1]
         self._playing = asyncio.create_task(self._play(), name="session")
         self._stack.push_async_callback(self._stop_playing)
@@ -198,3 +198,10 @@ class Simulator:
         if self._snapshot is None:
             self._snapshot = rest.snapshot(self._session.reference(), self._session.start_ns)
         return Answer(HTTPStatus.OK, self._snapshot)
+
+
+def _explain(error: OSError, settings: SimulatorSettings) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} on {settings.host} is in use; choose another, or 0 for a free one"
+    reason = (error.strerror or "input/output error").lower()
+    return f"can't listen on {settings.host}:{settings.port}: {reason}; choose another --host or --port"

@@ -16,6 +16,8 @@ __all__ = ["SESSION_NAMES", "choose_session"]
 
 _CHANNEL_SESSIONS = {asset_class.value.lower(): asset_class for asset_class in AssetClass}
 
+_SHIPPED = frozenset({"market", "ticks"})
+
 SESSION_NAMES = ("ticks", "market", "load", *_CHANNEL_SESSIONS)
 """The sessions that need no recording."""
 
@@ -37,6 +39,8 @@ def choose_session(
 
     Raises SessionFileError where there is neither, or the session has no such channels.
     """
+    if name in _SHIPPED and not data.is_dir():
+        raise SessionFileError(f"the folder {data} is missing; run within a checkout, or name the data's folder")
     session: Session
     match name:
         case "market":
