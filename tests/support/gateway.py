@@ -44,6 +44,13 @@ class _Secrets:
         return dict(self._secrets[name])
 
 
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Wait until *condition* holds of something that tells nobody when it changes."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
 def configuration_of(**changes: Any) -> GatewayConfiguration:
     """A gateway's configuration on a free port."""
     configuration = GatewayConfiguration(
@@ -284,12 +291,11 @@ async def running_gateway(
 
 
 class RawClient(asyncio.Protocol):
-    """A socket that speaks just enough WebSocket to count bytes quickly, and can stop reading."""
+    """A socket that speaks just enough WebSocket to subscribe, answers no ping, and can stop reading."""
 
     def __init__(self, host: str) -> None:
         self.received = bytearray()
         self.total = 0
-        self.keep = False
         self.upgraded = asyncio.get_running_loop().create_future()
         self.lost = asyncio.get_running_loop().create_future()
         self._host = host
@@ -309,8 +315,7 @@ class RawClient(asyncio.Protocol):
             self.upgraded.set_result(data)
             return
         self.total += len(data)
-        if self.keep:
-            self.received += data
+        self.received += data
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():

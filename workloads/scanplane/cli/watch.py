@@ -81,6 +81,16 @@ def split_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
     return url, topics or DEFAULT_TOPICS
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output has seen enough. (A BrokenPipeError could as well be the gateway's socket.)"""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the pipe's end be told apart from an error."""
+        raise _ReaderGoneError
+
+
 class _Printer:
     """Where messages go when they are not drawn in place: JSON lines, or plain text."""
 
@@ -93,8 +103,11 @@ class _Printer:
         if "topic" not in message or (self._settings.once and not self._settings.as_json):
             return
         if self._settings.as_json:
-            sys.stdout.write((text if isinstance(text, str) else text.decode()) + "\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write((text if isinstance(text, str) else text.decode()) + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError as error:
+                raise _ReaderGoneError from error
         elif message["type"] == "signal":
             self._console.print(Text(signal_line(message["data"])), soft_wrap=True)
         elif message["topic"].startswith("boards/"):
@@ -196,14 +209,14 @@ async def _draw(settings: WatchSettings, state: WatchState, console: Console) ->
 
 def run_watch(settings: WatchSettings) -> int:
     """Watch until Ctrl-C, or once; return the exit code."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     try:
         asyncio.run(_run(settings, console))
     except WatchError as error:
         sys.stderr.write(f"scanplane: {error}\n")
         return error.code
-    except BrokenPipeError:
-        # whoever read has seen enough; nothing may be flushed into the closed pipe at exit
+    except _ReaderGoneError:
+        # nothing may be flushed into the closed pipe at exit
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -102,6 +102,11 @@ class Gateway:
         return self._lifecycle.active
 
     @property
+    def stream(self) -> Stream:
+        """The clients of the stream."""
+        return self._stream
+
+    @property
     def application(self) -> Starlette:
         """The HTTP endpoints."""
         return self._api.application

@@ -167,6 +167,16 @@ class StreamConnection(asyncio.Protocol):
         self._handle_events()
         self._send_protocol_data()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads more slowly than it is sent."""
+        return self._paused
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes were written for this client and are not with the kernel yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     def eof_received(self) -> bool:
         """Let the state machine know that the client sends no more."""
         self._protocol.receive_eof()
