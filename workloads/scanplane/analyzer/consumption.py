@@ -166,7 +166,7 @@ class Consumption:
 
     def _write_quotes(self) -> None:
         self._last_quotes = time.monotonic()
-        self._writer.put((), (), self._engine.quotes())
+        self._writer.put((), (), self._engine.changed_quotes())
 
     def _is_save_due(self) -> bool:
         due = time.monotonic() - self._last_save >= SAVE_INTERVAL_S

@@ -5,6 +5,7 @@ through the gateway's stream, as any client gets it.
 """
 
 import asyncio
+import os
 import socket
 import sys
 import time
@@ -54,7 +55,7 @@ DEMOS: dict[str, Demo] = {
     ),
     "ticks": Demo(
         resources="demo-ticks",
-        arguments=("ticks", "--speed", "700", "--patient"),
+        arguments=("ticks", "--speed", "600", "--patient"),
         boards=(),
         title="Every trade and quote of AIG, BAC, IBM and SPY on 2013-10-08",
         honesty="real ticks",
@@ -74,6 +75,8 @@ def examples_folder() -> Path:
 def run_demo(name: str) -> int:
     """Run one demo to its end; return the exit code."""
     signals = catch_stop_signals()
+    os.environ["TZ"] = "America/New_York"  # the exchange's time, on every table
+    time.tzset()
     console = Console(highlight=False)
     configure_logging("Warning")
     try:
