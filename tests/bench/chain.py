@@ -66,7 +66,9 @@ spec:
 class Sustained:
     """What one rate led to."""
 
-    def __init__(self, rate: float, applied: float, behind: float, problems: dict[str, float], latency_ms: float) -> None:
+    def __init__(
+        self, rate: float, applied: float, behind: float, problems: dict[str, float], latency_ms: float
+    ) -> None:
         self.rate = rate
         self.applied = applied
         self.behind = behind
