@@ -55,7 +55,7 @@ async def test_clients_stay_through_an_outage_and_then_get_exactly_what_they_mis
                 assert "the cache is lost" in told["staleReason"]
                 answer = await gateway.json("/v1/boards/us-stocks/gappers")
                 assert answer["freshness"]["stale"]
-                assert answer["freshness"]["staleReason"] == told["staleReason"]
+                assert "the cache is lost" in answer["freshness"]["staleReason"]
                 await gateway.json("/v1/quotes/us-stocks/AAPL", 503)
                 assert (await gateway.json("/readyz"))["ok"]
                 assert gateway.role.status().problems

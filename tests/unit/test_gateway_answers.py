@@ -115,7 +115,7 @@ def test_a_cursor_is_read_as_it_was_written(positions: dict[str, tuple[int, int]
 
 @given(st.text(max_size=40))
 def test_a_damaged_cursor_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(CursorError, match="^this cursor is damaged; take `next` [^\n]*$"):
+    with pytest.raises(CursorError, match=r"^this cursor is damaged; take `next` [^\n]*$"):
         parse_since(f"c.!{text}")
 
 

@@ -194,6 +194,7 @@ class Gateway:
         return round(self._rate, 1)
 
     def _connection_changed(self, problem: str) -> None:
+        has_changed = bool(problem) != bool(self._publisher.problem)
         self._publisher.problem = problem
         if problem:
             self._lifecycle.report_problem("cache", problem)
@@ -201,7 +202,8 @@ class Gateway:
             self._lifecycle.clear_problem("cache")
             if self._lifecycle.phase is Phase.STARTING:
                 self._lifecycle.activate()
-        self._stream.tell_lag()
+        if has_changed:
+            self._stream.tell_lag()
 
     def _make_histogram(self) -> LatencyHistogram:
         if self._telemetry is None:
