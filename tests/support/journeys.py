@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +18,25 @@ import msgspec
 from scanplane.cache import keys
 from scanplane.cache.interface import Cache
 from scanplane.cli.documents import write_plan
+from scanplane.gateway.merge import Board, merge_parts, parse_partition
 from scanplane.local.world import World, build_world
-from scanplane.marketdata.results import BoardPart, Signal
+from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
 from scanplane.plan.configuration import configuration_hash
 from scanplane.plan.restarts import Restart, explain_restart
 from scanplane.resources.documents import SourceText
 from support.servers import ChildProcess, free_port
 
-__all__ = ["Deployment", "Results", "SimulatorProcess", "read_results", "wait_for"]
+__all__ = [
+    "Deployment",
+    "Figures",
+    "Results",
+    "SimulatorProcess",
+    "read_quotes",
+    "read_results",
+    "wait_for",
+    "whole_board",
+    "without_host",
+]
 
 SCANPLANE = (sys.executable, "-m", "scanplane.cli")
 
@@ -178,12 +189,99 @@ class Deployment:
         """Return one figure of an instance; 0 while it has none."""
         return float(self.status(name)["figures"].get(figure, 0.0))
 
+    def figures(self) -> "Figures":
+        """Return what every listener and analyzer says of itself now."""
+        figures = {name: self.status(name)["figures"] for name in sorted(self._replicas)}
+        return Figures(
+            {name: each for name, each in figures.items() if name.startswith("listener-")},
+            {name: each for name, each in figures.items() if name.startswith("analyzer-")},
+        )
+
+    def wait_until_complete(self, events: int, patience_s: float = 120.0) -> "Figures":
+        """Wait until *events* have come and are behind the boards; return the figures of that moment."""
+        found: list[Figures] = []
+
+        def complete() -> bool:
+            found.append(self.figures())
+            return found[-1].has_applied(events)
+
+        wait_for(complete, f"a board behind event {events:,}", patience_s)
+        return found[-1]
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for name in sorted(self._replicas, reverse=True):
             self._replicas[name].process.end()
+
+
+_LOSSES = {
+    "listener": (
+        "disconnects_total",
+        "authentication_failures_total",
+        "connection_limit_refusals_total",
+        "unacknowledged_topics",
+        "dropped_frames_total",
+        "dropped_batches_total",
+        "dropped_events_total",
+        "rejected_total",
+        "not_subscribed_total",
+        "late_events_total",
+        "refused_clock_jumps_total",
+        "broker_reconnects_total",
+    ),
+    "analyzer": (
+        "missing_batches_total",
+        "repeated_batches_total",
+        "outdated_batches_total",
+        "malformed_batches_total",
+        "stale_events_total",
+        "early_events_total",
+        "refused_events_total",
+        "refused_symbols",
+        "ignored_ticks_total",
+        "rewinds_total",
+        "dropped_bar_volumes_total",
+        "signals_repeated_total",
+        "cache_failures_total",
+    ),
+}
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What listeners and analyzers say of themselves, by instance."""
+
+    listeners: dict[str, dict[str, float]]
+    analyzers: dict[str, dict[str, float]]
+
+    def has_applied(self, events: int) -> bool:
+        """Say whether *events* came in, and every analyzer has evaluated an instant after the last of them."""
+        received = sum(each.get("events_total", 0.0) for each in self.listeners.values())
+        newest = max(each.get("event_time_unix_seconds", 0.0) for each in self.listeners.values())
+        return received >= events and all(
+            each.get("tick_unix_seconds", 0.0) > newest for each in self.analyzers.values()
+        )
+
+    def losses(self, *, finished: bool = False) -> dict[str, float]:
+        """Return every figure that says that something was lost, came twice, or was refused; a calm run has none.
+
+        *finished* says that the provider has gone, as a recording does at its end.
+        """
+        found = {
+            f"{name} {figure}": each[figure]
+            for role, instances in (("listener", self.listeners), ("analyzer", self.analyzers))
+            for name, each in instances.items()
+            for figure in _LOSSES[role]
+            if each[figure]
+        }
+        if finished:
+            found = {name: value - name.endswith("disconnects_total") for name, value in found.items()}
+        return {name: value for name, value in found.items() if value}
+
+    def total(self, figure: str) -> float:
+        """Return the sum of a figure over all analyzers."""
+        return sum(each.get(figure, 0.0) for each in self.analyzers.values())
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -195,6 +293,18 @@ class Results(msgspec.Struct, frozen=True):
     def encode(self) -> bytes:
         return msgspec.json.encode(self, order="sorted")
 
+    def merged(self) -> dict[str, Board]:
+        """Return each scanner's board over all partitions, all of them there and at the same tick."""
+        scanners = sorted({part.scanner for part in self.boards.values()})
+        return {
+            scanner: whole_board([part for part in self.boards.values() if part.scanner == scanner])
+            for scanner in scanners
+        }
+
+    def encode_merged(self) -> bytes:
+        """Encode what must not depend on the number of partitions."""
+        return msgspec.json.encode({"boards": self.merged(), "signals": self.signals}, order="sorted")
+
     def rows(self, scanner: str) -> dict[str, Mapping[str, Any]]:
         """Return the rows of a scanner's board over all partitions: symbol to column to value, best first."""
         parts = [part for part in self.boards.values() if part.scanner == scanner]
@@ -202,6 +312,25 @@ class Results(msgspec.Struct, frozen=True):
         rows.sort(key=lambda each: each[0].symbol)
         rows.sort(key=lambda each: each[0].rank_value, reverse=parts[0].descending)
         return {row.symbol: dict(zip(columns, row.values, strict=True)) for row, columns in rows[: parts[0].limit]}
+
+
+def without_host(part: BoardPart) -> BoardPart:
+    """Leave out what the host's clock and the traces of a run put into *part*."""
+    return msgspec.structs.replace(part, received_ns=0, evaluated_ns=0, traceparent="")
+
+
+def whole_board(parts: Sequence[BoardPart]) -> Board:
+    """Merge the parts of one board as the gateway does; leave out how many they were."""
+    count = parse_partition(parts[0].partition).count
+    board = merge_parts(parts, count)
+    assert board.complete, f"{board.scanner} has {board.partitions_present} of {count} parts, or of several ticks"
+    return msgspec.structs.replace(board, partitions=0, partitions_present=0)
+
+
+async def read_quotes(cache: Cache, namespace: str, market: str) -> dict[str, QuoteRow]:
+    """Read the features of every symbol of a market."""
+    rows = await cache.read_table(keys.quotes(namespace, market))
+    return {symbol: msgspec.json.decode(row, type=QuoteRow) for symbol, row in rows.items()}
 
 
 async def read_results(cache: Cache, namespace: str, market: str) -> Results:
@@ -212,7 +341,7 @@ async def read_results(cache: Cache, namespace: str, market: str) -> Results:
         assert value is not None
         part = msgspec.json.decode(value, type=BoardPart)
         name = f"{part.scanner}:{part.partition}"
-        boards[name] = msgspec.structs.replace(part, received_ns=0, evaluated_ns=0)
+        boards[name] = without_host(part)
         assert key.startswith(namespace)
     signals: list[Signal] = []
     for key in await cache.list_keys(keys.signals_prefix(namespace, market)):

@@ -1,0 +1,122 @@
+"""Resources for journeys, as people write them: YAML with a few places filled in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["a_board", "a_signal", "massive_feed", "on_servers", "pipeline", "replay_feed"]
+
+_PIPELINE = """
+apiVersion: v1
+kind: Secret
+metadata: {{name: services}}
+stringData: {{apiKey: demo{secrets}}}
+---
+{feed}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {{name: us-stocks}}
+spec:
+  assetClass: Stocks
+  sessions: {{premarket: "04:00", postmarket: "20:00"}}
+  analyzer: {{evaluationInterval: {interval}, partitions: {partitions}}}
+  reference: {{previousClose: {previous_close}}}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {{name: everything}}
+spec:
+  feedRef: {{name: simulated}}
+  marketRef: {{name: us-stocks}}
+  channels: [{channels}]
+  symbols: ["*"]
+  delivery: {{timeToLive: 10m, batchDelay: {batch_delay}}}
+{scanners}
+"""
+
+_FEED = """
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {{name: simulated}}
+spec:
+  provider: {provider}
+  label: recorded
+  {settings}
+"""
+
+_DATA_PLANE = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: DataPlane
+metadata: {name: default}
+spec:
+  broker: {urlSecretRef: {name: services, key: broker}}
+  cache: {urlSecretRef: {name: services, key: cache}}
+"""
+
+_SCANNER = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {{name: {name}}}
+spec:
+  marketRef: {{name: us-stocks}}
+"""
+
+
+def massive_feed(url: str) -> str:
+    """Return a Feed that connects to a provider's WebSocket at *url*; its REST service is on the same port."""
+    rest = url.replace("ws://", "http://")
+    settings = (
+        f"massive: {{endpoint: '{url}', restEndpoint: '{rest}', apiKeySecretRef: {{name: services, key: apiKey}}}}"
+    )
+    return _FEED.format(provider="Massive", settings=settings)
+
+
+def replay_feed(path: Path, speed: float) -> str:
+    """Return a Feed that plays the recording at *path*."""
+    return _FEED.format(provider="Replay", settings=f"replay: {{path: '{path}', speed: {speed}}}")
+
+
+def a_board(
+    name: str, rank_by: str, columns: Sequence[str], *, where: str | None = None, order: str = "Descending"
+) -> str:
+    """Return a Scanner with a board of 50."""
+    board = f"  board: {{rankBy: {rank_by}, order: {order}, limit: 50, columns: [{', '.join(columns)}]}}\n"
+    condition = "" if where is None else f"  where: {where}\n"
+    return _SCANNER.format(name=name) + condition + board
+
+
+def a_signal(name: str, when: str, columns: Sequence[str], *, where: str | None = None, cooldown: str = "0s") -> str:
+    """Return a Scanner whose signals carry *columns*, which are a board's."""
+    signal = f"  signal: {{when: {when}, cooldown: {cooldown}}}\n"
+    return a_board(name, "volume", columns, where=where) + signal
+
+
+def pipeline(
+    feed: str,
+    channels: Sequence[str],
+    scanners: Sequence[str],
+    *,
+    interval: str = "250ms",
+    partitions: int = 1,
+    previous_close: str = "None",
+    batch_delay: str = "5ms",
+) -> str:
+    """Return everything from a Feed to its Scanners, with broker and cache in memory."""
+    return _PIPELINE.format(
+        secrets="",
+        feed=feed,
+        interval=interval,
+        partitions=partitions,
+        previous_close=previous_close,
+        channels=", ".join(channels),
+        batch_delay=batch_delay,
+        scanners="".join(scanners),
+    )
+
+
+def on_servers(text: str, broker_url: str, cache_url: str) -> str:
+    """Return the pipeline *text* with a real broker and cache instead."""
+    secrets = f"apiKey: demo, broker: '{broker_url}', cache: '{cache_url}'"
+    return text.replace("apiKey: demo", secrets, 1) + _DATA_PLANE
