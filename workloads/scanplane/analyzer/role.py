@@ -9,9 +9,9 @@ from scanplane.broker.interface import BatonHold, QueueLimits
 from scanplane.cache import keys
 from scanplane.engine import Engine, ReferenceData, StateMismatchError, TradingCalendar
 from scanplane.plan.configuration import AnalyzerConfiguration, configuration_hash
-from scanplane.reference import load_calendar, load_reference
+from scanplane.reference import ReferenceDataError, UnknownCalendarError, load_calendar, load_reference
 from scanplane.roles.batons import serve_with_baton
-from scanplane.roles.interface import RoleServices
+from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import RoleStatus
@@ -61,8 +61,7 @@ class Analyzer:
         """Live until *stop* is set; see the restart contract."""
         try:
             configuration = self._configuration
-            calendar = await asyncio.to_thread(load_calendar, configuration.hours)
-            reference = await load_reference(configuration.reference, self._services.secrets.read, self._services.files)
+            calendar, reference = await self._prepare()
 
             async def work(hold: BatonHold) -> None:
                 await self._work(hold, stop, reference, calendar)
@@ -71,6 +70,16 @@ class Analyzer:
         finally:
             self._lifecycle.end()
             self._telemetry.forget_latency(self._latency)
+
+    async def _prepare(self) -> tuple[TradingCalendar, ReferenceData]:
+        """Load what must be there before the first event. Raises RoleInputError."""
+        configuration, services = self._configuration, self._services
+        try:
+            calendar = await asyncio.to_thread(load_calendar, configuration.hours)
+            reference = await load_reference(configuration.reference, services.secrets.read, services.files)
+        except (UnknownCalendarError, ReferenceDataError) as error:
+            raise RoleInputError(str(error)) from error
+        return calendar, reference
 
     async def _work(
         self, hold: BatonHold, stop: asyncio.Event, reference: ReferenceData, calendar: TradingCalendar
@@ -81,7 +90,9 @@ class Analyzer:
         fields = await cache.load_state(state_key, hold.generation)
         self._engine = engine = Engine(configuration, reference, calendar)
         self._positions = positions = self._restore(engine, fields)
-        self._writer = writer = ResultWriter(cache, namespace, market, partition, hold.generation, self._latency)
+        self._writer = writer = ResultWriter(
+            cache, namespace, market, partition, hold.generation, self._latency, self._telemetry.traces
+        )
         await self._forget_boards()
         async with self._services.broker.consumer(market, partition, self._limits(), prefetch=PREFETCH) as consumer:
             self._consumption = Consumption(

@@ -5,10 +5,14 @@ from pathlib import Path
 
 from scanplane.resources.documents import SourceText
 
-__all__ = ["InputError", "fingerprint", "read_sources"]
+__all__ = ["Fingerprint", "InputError", "fingerprint", "read_sources"]
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 MAX_FILE_BYTES = 4 * 1024 * 1024
+
+
+Fingerprint = tuple[tuple[str, int, int], ...]
+"""Of each file its name, size in bytes and time of change in nanoseconds."""
 
 
 class InputError(Exception):
@@ -20,7 +24,7 @@ def read_sources(paths: Sequence[Path]) -> list[SourceText]:
     return [SourceText(str(path), _read(path)) for path in _files(paths)]
 
 
-def fingerprint(paths: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+def fingerprint(paths: Sequence[Path]) -> Fingerprint:
     """Return what changes when a file is written, added or removed: names, sizes and times of change."""
     seen: list[tuple[str, int, int]] = []
     for path in paths:

@@ -14,7 +14,7 @@ from scanplane.broker.interface import Broker
 from scanplane.cache.factory import open_cache
 from scanplane.cache.interface import Cache
 from scanplane.gateway.role import Gateway
-from scanplane.local.files import InputError, fingerprint, read_sources
+from scanplane.local.files import Fingerprint, InputError, fingerprint, read_sources
 from scanplane.local.roles import make_role
 from scanplane.local.supervisor import Change, Supervisor
 from scanplane.local.world import NAMESPACE, World, build_world
@@ -37,6 +37,8 @@ __all__ = ["Home", "HomeSettings"]
 
 _LOG = with_fields(logging.getLogger("scanplane.local"), role="home")
 WATCH_S = 0.25
+SETTLE_S = 0.05
+SETTLE_LOOKS = 20
 
 
 class HomeSettings(Struct, frozen=True, kw_only=True):
@@ -99,15 +101,19 @@ class Home:
             supervisor = self._supervisor = await stack.enter_async_context(
                 Supervisor(self._make_role, self._accompany)
             )
-            await self._apply(supervisor, world)
-            failed = [change for change in self.changes if change.error is not None]
-            if failed:
-                raise InputError(f"{failed[0].instance} can't start: {failed[0].error}")
-            self.started.set()
             async with TaskScope() as scope:
                 scope.accompany(self._sample(telemetry), "samples figures")
-                scope.accompany(self._watch(supervisor), "watches files")
+                scope.accompany(self._follow_files(supervisor, world), "follows files")
                 await scope.run(_until(stop), "home")
+
+    async def _follow_files(self, supervisor: Supervisor, world: World) -> None:
+        """Start what the files say, then apply what they become. Raises InputError if something can't start at first."""
+        await self._apply(supervisor, world)
+        failed = [change for change in self.changes if change.error is not None]
+        if failed:
+            raise InputError(f"{failed[0].instance} can't start: {failed[0].error}")
+        self.started.set()
+        await self._watch(supervisor)
 
     async def _watch(self, supervisor: Supervisor) -> None:
         """Apply what the files say whenever they change. There is no waiting for a file but looking at it."""
@@ -117,13 +123,22 @@ class Home:
             now = fingerprint(self._settings.paths)
             if now == seen:
                 continue
-            seen = now
+            seen = await self._settled(now)
             try:
                 world = self.load()
             except InputError as error:
                 _LOG.error("%s; what ran goes on", error)  # the place and the mend, no traceback
                 continue
             await self._apply(supervisor, world)
+
+    async def _settled(self, now: Fingerprint) -> Fingerprint:
+        """Wait until whoever writes has paused: a file is often emptied first, and several are saved at once."""
+        for _ in range(SETTLE_LOOKS):
+            await asyncio.sleep(SETTLE_S)
+            before, now = now, fingerprint(self._settings.paths)
+            if now == before:
+                break
+        return now
 
     async def _apply(self, supervisor: Supervisor, world: World) -> None:
         for problem in world.problems:
@@ -163,8 +178,8 @@ class Home:
                 key = ResourceKey(Kind.MARKET, market)
             case _:
                 return Path()
-        located = self._world.located.get(key)
-        return Path() if located is None else Path(located.file).parent
+        file = self._world.files.get(key)
+        return Path() if file is None else Path(file).parent
 
     async def _accompany(self, role: Role) -> None:
         """Publish a role's live figures for as long as it lives."""

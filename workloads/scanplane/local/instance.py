@@ -47,6 +47,8 @@ class Instance:
         try:
             while not self._stop.is_set():
                 try:
+                    if self.failures:
+                        self.role = self._make_role(self.configuration)
                     await self._run_once()
                 except Exception as error:  # noqa: BLE001  # whatever fails, the other roles go on
                     self.failures += 1
@@ -55,8 +57,7 @@ class Instance:
                         _LOG.debug("%s failed", self.role.name, exc_info=True)
                         return
                     _LOG.exception("%s failed and begins again", self.role.name, extra={"instance": self.role.name})
-                    if not await wait_unless(self._stop, pauses.next_seconds()):
-                        self.role = self._make_role(self.configuration)
+                    await wait_unless(self._stop, pauses.next_seconds())
                 else:
                     return
         finally:
@@ -74,11 +75,15 @@ class Instance:
         try:
             await asyncio.wait([standby, ended], timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
             if not standby.done():
-                raise NotReadyError(self._failure if ended.done() else f"it was not ready within {READY_S:g} s")
+                raise NotReadyError(self._failure if ended.done() else self._why_not_ready())
             self._was_ready = True
         finally:
             standby.cancel()
             ended.cancel()
+
+    def _why_not_ready(self) -> str:
+        problems = "; ".join(self.role.status().problems)
+        return f"it was not ready within {READY_S:g} s{': ' if problems else ''}{problems}"
 
     async def stop(self) -> bool:
         """Ask the role to hand over and wait for it; tell whether it ended in time."""

@@ -62,8 +62,8 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for name in sorted(self._instances, key=_start_order, reverse=True):
-                await self._end(name)
+            for instance in sorted(self._tasks, key=lambda each: _start_order(each.configuration.name), reverse=True):
+                await self._stop(instance)
         finally:
             for task in self._tasks.values():
                 task.cancel()

@@ -4,7 +4,7 @@ Pure but for the environment that Secrets may come from. A file that was saved h
 what a broken file declared before goes on as it was until the file can be read again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ from scanplane.resources.kinds import Resource
 from scanplane.resources.market import Market
 from scanplane.resources.problems import Problem
 from scanplane.resources.scanner import Scanner
+from scanplane.resources.secret_documents import SecretDocument
 from scanplane.resources.subscription import Subscription
 from scanplane.roles.interface import SecretMissingError
 from scanplane.roles.secrets import MappingSecrets, secret_digests
@@ -29,13 +30,19 @@ NAMESPACE = "default"
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """What the files say now. ``problems`` keep something from being used; ``remarks`` do not."""
+    """What the files say now. ``problems`` keep something from being used; ``remarks`` do not.
+
+    ``files`` names the file of each resource that counts, and ``secret_documents`` are the Secrets that do: those that stand
+    there now, and those that stood there when the file could last be read.
+    """
 
     plan: Plan
     secrets: MappingSecrets
     problems: tuple[Problem, ...]
     remarks: tuple[Problem, ...]
     located: Mapping[ResourceKey, LocatedResource]
+    files: Mapping[ResourceKey, str]
+    secret_documents: Mapping[str, SecretDocument]
 
 
 def build_world(
@@ -51,12 +58,15 @@ def build_world(
     *assume_secrets* takes every Secret that is referred to for there: what can be said without running anything.
     """
     documents = parse_documents(sources)
+    emptied = _emptied(sources, before)
+    broken = {problem.file for problem in (*documents.problems, *emptied)}
     located = {ResourceKey(each.kind, each.name): each for each in documents.resources}
-    kept = _kept(documents, before)
-    resources = [each.resource for each in located.values()]
-    resources += [resource for key, resource in kept.items() if key not in located]
-    secrets = MappingSecrets({secret.name: secret.values for secret in documents.secrets}, environment)
-    known = _known_secrets(documents, resources, secrets)
+    kept = {key: each for key, each in _kept(documents, broken, before).items() if key not in located}
+    resources = [*(each.resource for each in located.values()), *kept.values()]
+    files = {} if before is None else {key: before.files[key] for key in kept}
+    secret_documents = _kept_secrets(broken, before) | {secret.name: secret for secret in documents.secrets}
+    secrets = MappingSecrets({name: each.values for name, each in secret_documents.items()}, environment)
+    known = _known_secrets(secret_documents.values(), resources, secrets)
     if assume_secrets:
         _assume(known, resources)
     planned = plan(
@@ -77,30 +87,50 @@ def build_world(
     return World(
         plan=planned,
         secrets=secrets,
-        problems=(*documents.problems, *errors),
-        remarks=(*documents.notes, *warnings),
+        problems=(*documents.problems, *emptied, *errors),
+        remarks=(*(note for note in documents.notes if note.file not in broken), *warnings),
         located=located,
+        files=files | {key: each.file for key, each in located.items()},
+        secret_documents=secret_documents,
     )
 
 
-def _kept(documents: Documents, before: World | None) -> dict[ResourceKey, Resource]:
+def _emptied(sources: Sequence[SourceText], before: World | None) -> list[Problem]:
+    """Return a problem for each file that held something and is blank now: as likely half-written as meant."""
+    if before is None:
+        return []
+    held = {*before.files.values(), *(secret.file for secret in before.secret_documents.values())}
+    message = "the file is empty now; what it declared goes on until the file itself is removed"
+    return [
+        Problem(file=source.name, line=1, column=1, message=message)
+        for source in sources
+        if source.name in held and not source.text.strip()
+    ]
+
+
+def _kept(documents: Documents, broken: Set[str], before: World | None) -> dict[ResourceKey, Resource]:
     """Return the running versions of what is declared wrongly now, or stood in a file that cannot be read now."""
     if before is None:
         return {}
     declared = {ResourceKey(each.kind, each.name) for each in documents.declared}
-    broken = {problem.file for problem in documents.problems}
     return {
         key: resource
         for key, resource in before.plan.accepted.items()
-        if key in declared or (key in before.located and before.located[key].file in broken)
+        if key in declared or before.files[key] in broken
     }
 
 
+def _kept_secrets(broken: Set[str], before: World | None) -> dict[str, SecretDocument]:
+    """Return the Secrets that stood in a file that cannot be read now."""
+    known = {} if before is None else before.secret_documents
+    return {name: secret for name, secret in known.items() if secret.file in broken}
+
+
 def _known_secrets(
-    documents: Documents, resources: Iterable[Resource], secrets: MappingSecrets
+    documents: Iterable[SecretDocument], resources: Iterable[Resource], secrets: MappingSecrets
 ) -> dict[str, dict[str, str]]:
     """Return every Secret of the documents, and what the environment has of those that resources refer to."""
-    known = {secret.name: dict(secret.values) for secret in documents.secrets}
+    known = {secret.name: dict(secret.values) for secret in documents}
     for reference in _secret_references(resources):
         try:
             value = secrets.read(SecretKey(name=reference.name, key=reference.key))

@@ -148,12 +148,10 @@ def _convert(kind: Kind, plain: Mapping[str, Any]) -> Resource:
 def _identify(version: object, kind: object) -> list[Finding] | None:
     """Return what is wrong with ``apiVersion`` and ``kind``; None for a document of somebody else's."""
     ours = f"write {API_VERSION}"
-    if version is None and (kind is None or kind in _KIND_NAMES):
-        missing = [Finding(("apiVersion",), "is missing", ours)]
+    if version is None or kind is None:  # no object at all, and most likely half-written
+        missing = [Finding(("apiVersion",), "is missing", ours)] if version is None else []
         return missing + ([Finding(("kind",), "is missing", _any_kind())] if kind is None else [])
     if version == API_VERSION:
-        if kind is None:
-            return [Finding(("kind",), "is missing", _any_kind())]
         return (
             []
             if kind in _KIND_NAMES
