@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from scanplane.cache.interface import Cache, CacheUnavailableError, Entry, FencedError, Update, Write
+from scanplane.cache.interface import Cache, CacheUnavailableError, Entry, FencedError, StateLostError, Update, Write
 
 PATIENCE_S = 20.0
 
@@ -108,6 +108,40 @@ class CacheContract:
         await cache.save_state(state, 1, {"columns": b"\x00" * 100, "positions": b"1", "gone": b"x"})
         await cache.save_state(state, 1, {"positions": b"2", "gone": None, "never": None})
         assert await cache.load_state(state, 2) == {"columns": b"\x00" * 100, "positions": b"2"}
+
+    async def test_a_save_builds_on_the_marked_one_before_it(self, cache: Cache, namespace: str) -> None:
+        state = f"{namespace}:state"
+        await cache.save_state(state, 1, {"a": b"1", "b": b"1"}, mark="first")
+        for _ in range(2):  # a client that did not hear the answer asks again
+            await cache.save_state(state, 1, {"a": b"2"}, mark="second", previous_mark="first")
+        assert await cache.load_state(state, 1) == {"a": b"2", "b": b"1"}
+
+    async def test_a_save_on_a_state_that_was_lost_is_refused_and_changes_nothing(
+        self, cache: Cache, namespace: str
+    ) -> None:
+        state = f"{namespace}:state"
+        await cache.save_state(state, 1, {"a": b"1", "b": b"1"}, mark="first")
+        await cache.delete([state])
+        with pytest.raises(StateLostError):
+            await cache.save_state(state, 1, {"a": b"2"}, mark="second", previous_mark="first")
+        assert await cache.load_state(state, 1) == {}
+
+    async def test_a_save_on_an_older_state_is_refused_and_changes_nothing(self, cache: Cache, namespace: str) -> None:
+        state = f"{namespace}:state"
+        await cache.save_state(state, 1, {"a": b"1", "b": b"1"}, mark="first")
+        with pytest.raises(StateLostError):
+            await cache.save_state(state, 1, {"a": b"3"}, mark="third", previous_mark="second")
+        assert await cache.load_state(state, 1) == {"a": b"1", "b": b"1"}
+
+    async def test_a_marked_save_without_a_previous_one_replaces_the_whole_state(
+        self, cache: Cache, namespace: str
+    ) -> None:
+        state = f"{namespace}:state"
+        await cache.save_state(state, 3, {"a": b"1", "b": b"1"}, mark="first")
+        await cache.save_state(state, 3, {"a": b"2"}, mark="anew")
+        assert await cache.load_state(state, 3) == {"a": b"2"}
+        with pytest.raises(FencedError):
+            await cache.save_state(state, 2, {"a": b"3"}, mark="late")
 
     async def test_a_state_of_many_fields_comes_back_whole(self, cache: Cache, namespace: str) -> None:
         state = f"{namespace}:state"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["Cache", "CacheUnavailableError", "Entry", "FencedError", "Update", "Write"]
+__all__ = ["Cache", "CacheUnavailableError", "Entry", "FencedError", "StateLostError", "Update", "Write"]
 
 
 class CacheUnavailableError(Exception):
@@ -19,6 +19,10 @@ class CacheUnavailableError(Exception):
 
 class FencedError(Exception):
     """A newer generation holds the baton: this writer must stop at once."""
+
+
+class StateLostError(Exception):
+    """The cache no longer holds what was saved last: it was restarted without its data, or with older data."""
 
 
 class Entry(Struct, frozen=True, order=True):
@@ -93,8 +97,21 @@ class Cache(Protocol):
         """
         ...
 
-    async def save_state(self, key: str, generation: int, fields: Mapping[str, bytes | None]) -> None:
-        """Set the given fields of a state (None removes one) in one step; the others stay. Raises FencedError."""
+    async def save_state(
+        self,
+        key: str,
+        generation: int,
+        fields: Mapping[str, bytes | None],
+        *,
+        mark: str = "",
+        previous_mark: str = "",
+    ) -> None:
+        """Set the given fields of a state (None removes one) in one step; the others stay. Raises FencedError.
+
+        With a *mark* the save can be built upon: a later one names it as its *previous_mark* and is refused with
+        StateLostError where the state does not bear it any more, because new fields among older ones would be no state.
+        A marked save without a previous one replaces the whole state.
+        """
         ...
 
     async def load_state(self, key: str, generation: int) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from scanplane.cache.interface import CacheUnavailableError, Entry, FencedError, Update, Write
+from scanplane.cache.interface import CacheUnavailableError, Entry, FencedError, StateLostError, Update, Write
 
 __all__ = ["MemoryCache"]
 
@@ -74,6 +74,7 @@ class MemoryCache:
         self._streams: dict[str, _Stream] = {}
         self._states: dict[str, dict[str, bytes]] = {}
         self._generations: dict[str, int] = {}
+        self._marks: dict[str, str] = {}
         self._followers: set[_Follower] = set()
 
     def _pass_fence(self, key: str, generation: int) -> None:
@@ -137,9 +138,23 @@ class MemoryCache:
         finally:
             self._followers.discard(follower)
 
-    async def save_state(self, key: str, generation: int, fields: Mapping[str, bytes | None]) -> None:
+    async def save_state(
+        self,
+        key: str,
+        generation: int,
+        fields: Mapping[str, bytes | None],
+        *,
+        mark: str = "",
+        previous_mark: str = "",
+    ) -> None:
         """Set or remove fields of a state in one step."""
         self._pass_fence(key, generation)
+        if mark:
+            if previous_mark and self._marks.get(key) not in {previous_mark, mark}:
+                raise StateLostError("the cache does not hold what was saved last")
+            if not previous_mark:
+                self._states.pop(key, None)
+            self._marks[key] = mark
         state = self._states.setdefault(key, {})
         for field, value in fields.items():
             if value is None:
@@ -155,7 +170,7 @@ class MemoryCache:
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values, tables, streams or states."""
         for key in keys:
-            for content in (self._values, self._tables, self._streams, self._states, self._generations):
+            for content in (self._values, self._tables, self._streams, self._states, self._generations, self._marks):
                 content.pop(key, None)
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from scanplane.cache.interface import Entry, Update, Write
 from scanplane.cache.redis.connection import COMMAND_TIMEOUT_S, cache_errors, make_client, redis_address
 from scanplane.cache.redis.following import escape_pattern, follow
-from scanplane.cache.redis.scripts import GENERATION_FIELD, SAVE_STATE, WRITE
+from scanplane.cache.redis.scripts import GENERATION_FIELD, MARK_FIELD, SAVE_STATE, WRITE
 
 __all__ = ["RedisCache"]
 
@@ -100,21 +100,29 @@ class RedisCache:
         """Follow pushed updates from the moment the context is entered."""
         return follow(self._client.connection_pool, self._address, prefixes, max_waiting)
 
-    async def save_state(self, key: str, generation: int, fields: Mapping[str, bytes | None]) -> None:
+    async def save_state(
+        self,
+        key: str,
+        generation: int,
+        fields: Mapping[str, bytes | None],
+        *,
+        mark: str = "",
+        previous_mark: str = "",
+    ) -> None:
         """Set or remove fields of a state in one step."""
         to_set = {field: value for field, value in fields.items() if value is not None}
         to_remove = [field for field, value in fields.items() if value is None]
-        arguments: list[Any] = [generation, len(to_set), *chain.from_iterable(to_set.items()), *to_remove]
+        arguments: list[Any] = [generation, mark, previous_mark, len(to_set)]
+        arguments += [*chain.from_iterable(to_set.items()), *to_remove]
         async with self._asking():
             await self._save_state(keys=[key], args=arguments)
 
     async def load_state(self, key: str, generation: int) -> dict[str, bytes]:
         """Claim the state for *generation* and return all its fields."""
         async with self._asking() as client:
-            await self._claim_state(keys=[key], args=[generation, 0])
+            await self._claim_state(keys=[key], args=[generation, "", "", 0])
             fields = _decode_fields(await client.hgetall(key))
-        del fields[GENERATION_FIELD]
-        return fields
+        return {field: value for field, value in fields.items() if field not in {GENERATION_FIELD, MARK_FIELD}}
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values, tables, streams or states."""

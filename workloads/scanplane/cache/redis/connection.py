@@ -12,8 +12,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from scanplane.cache.interface import CacheUnavailableError, FencedError
-from scanplane.cache.redis.scripts import FENCED
+from scanplane.cache.interface import CacheUnavailableError, FencedError, StateLostError
+from scanplane.cache.redis.scripts import FENCED, LOST
 
 __all__ = ["COMMAND_TIMEOUT_S", "cache_errors", "make_client", "redis_address"]
 
@@ -74,12 +74,14 @@ def _explain(error: Exception, address: str) -> str:
 
 @contextmanager
 def cache_errors(address: str) -> Iterator[None]:
-    """Turn the client's errors into FencedError and CacheUnavailableError."""
+    """Turn the client's errors into FencedError, StateLostError and CacheUnavailableError."""
     try:
         yield
     except ResponseError as error:
         if str(error).startswith(FENCED):
             raise FencedError("a newer generation holds the baton; stop") from None
+        if str(error).startswith(LOST):
+            raise StateLostError(f"Redis at {address} does not hold what was saved last") from None
         raise CacheUnavailableError(_explain(error, address)) from None
     except (RedisError, OSError, asyncio.IncompleteReadError) as error:
         raise CacheUnavailableError(_explain(error, address)) from None

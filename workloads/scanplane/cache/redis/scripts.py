@@ -6,12 +6,16 @@ all; one that brings a greater generation raises it. Lua's numbers hold generati
 Every push goes out on a channel named like the key: ``=`` and the value, or ``+``, the entry's id, a space and its value.
 """
 
-__all__ = ["APPENDED", "FENCED", "GENERATION_FIELD", "REPLACED", "SAVE_STATE", "WRITE"]
+__all__ = ["APPENDED", "FENCED", "GENERATION_FIELD", "LOST", "MARK_FIELD", "REPLACED", "SAVE_STATE", "WRITE"]
 
 FENCED = "FENCED"
 """How the scripts' error begins when a newer generation holds the baton."""
 
+LOST = "LOST"
+"""How the error of ``SAVE_STATE`` begins when the state does not bear the mark of the save before."""
+
 GENERATION_FIELD = "#generation"
+MARK_FIELD = "#mark"
 REPLACED = b"="
 APPENDED = b"+"
 
@@ -75,8 +79,20 @@ then id and value. Returns how many entries were there already."""
 SAVE_STATE = (
     _CHECK_FENCE
     + """
-local set_count = tonumber(ARGV[2])
-local argument, last = 3, 2 + 2 * set_count
+local mark, previous = ARGV[2], ARGV[3]
+if mark ~= '' then
+    local held = redis.call('HGET', KEYS[1], '#mark')
+    if previous == '' then
+        local held_generation = redis.call('HGET', KEYS[1], '#generation')
+        redis.call('DEL', KEYS[1])
+        redis.call('HSET', KEYS[1], '#generation', held_generation)
+    elseif held ~= previous and held ~= mark then
+        return redis.error_reply('LOST what was saved last')
+    end
+    redis.call('HSET', KEYS[1], '#mark', mark)
+end
+local set_count = tonumber(ARGV[4])
+local argument, last = 5, 4 + 2 * set_count
 while argument <= last do
     local chunk = math.min(last, argument + 1999)
     redis.call('HSET', KEYS[1], unpack(ARGV, argument, chunk))
@@ -90,4 +106,5 @@ end
 return 0
 """
 )
-"""KEYS: state. ARGV: generation, number of fields to set; then field and value of each; then fields to remove."""
+"""KEYS: state. ARGV: generation, mark, previous mark, number of fields to set; then field and value of each; then
+fields to remove. A save that bears its own mark already is a repeat, and repeats are harmless."""
