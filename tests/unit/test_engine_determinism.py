@@ -275,6 +275,18 @@ def test_a_snapshot_gives_only_what_changed_and_removes_what_is_unknown_again() 
     assert not {name for name in removed if name in {"header", "symbols"}}
 
 
+def test_a_snapshot_after_those_before_it_were_lost_is_a_whole_one() -> None:
+    stream = a_morning()
+    lost, calm, fields = fresh(), fresh(), Fields()
+    for part in (stream[:80], stream[80:200], stream[200:]):
+        play(lost, part, lambda: 9)
+        play(calm, part, lambda: 9)
+        store(lost, fields)
+    lost.forget_snapshots()
+    assert lost.snapshot() == calm.snapshot()
+    assert lost.snapshot() == {}
+
+
 def test_snapshots_go_round_the_ring_of_samples() -> None:
     engine, fields = fresh(), Fields()
     for second in range(0, 2400, 7):

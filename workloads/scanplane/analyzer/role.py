@@ -60,7 +60,6 @@ class Analyzer:
     async def run(self, stop: asyncio.Event) -> None:
         """Live until *stop* is set; see the restart contract."""
         try:
-            configuration = self._configuration
             calendar, reference = await self._prepare()
 
             async def work(hold: BatonHold) -> None:

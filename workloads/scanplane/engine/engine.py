@@ -295,6 +295,10 @@ class Engine:
         self._grow()
         return self._fields.collect(header, self._symbols.names, self._state, samples, self._scanners)
 
+    def forget_snapshots(self) -> None:
+        """Let the next snapshot be a whole one: those before it were lost."""
+        self._fields.forget()
+
     def restore(self, fields: Mapping[str, bytes]) -> None:
         """Take up saved state, before the first event. May be called for several partitions' states: symbols of other
         partitions are skipped, and the newest of the states' clocks counts.

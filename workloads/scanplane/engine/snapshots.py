@@ -63,6 +63,11 @@ class SnapshotFields:
         self._stored: set[str] = set()
         self._named = 0
 
+    def forget(self) -> None:
+        """Give out everything again: what was given out is not where it was put any more."""
+        self._given.clear()
+        self._stored.clear()
+
     def forget_names(self) -> None:
         """Give out the names again: rows were given to other symbols."""
         self._given.pop(SYMBOLS, None)

@@ -4,7 +4,8 @@ Pure but for the environment that Secrets may come from. A file that was saved h
 what a broken file declared before goes on as it was until the file can be read again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
@@ -108,7 +109,7 @@ def _emptied(sources: Sequence[SourceText], before: World | None) -> list[Proble
     ]
 
 
-def _kept(documents: Documents, broken: Set[str], before: World | None) -> dict[ResourceKey, Resource]:
+def _kept(documents: Documents, broken: AbstractSet[str], before: World | None) -> dict[ResourceKey, Resource]:
     """Return the running versions of what is declared wrongly now, or stood in a file that cannot be read now."""
     if before is None:
         return {}
@@ -120,7 +121,7 @@ def _kept(documents: Documents, broken: Set[str], before: World | None) -> dict[
     }
 
 
-def _kept_secrets(broken: Set[str], before: World | None) -> dict[str, SecretDocument]:
+def _kept_secrets(broken: AbstractSet[str], before: World | None) -> dict[str, SecretDocument]:
     """Return the Secrets that stood in a file that cannot be read now."""
     known = {} if before is None else before.secret_documents
     return {name: secret for name, secret in known.items() if secret.file in broken}
