@@ -15,6 +15,7 @@ SERVERS = {
     "rabbitmq-server": ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
     "redis-server": ("redis-server",),
     "etcd-server": ("etcd",),
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
 """Debian package → programs of which one must be there."""
 

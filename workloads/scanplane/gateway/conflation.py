@@ -61,12 +61,18 @@ class Outbox:
         self._event_bytes += len(frame)
         return True
 
-    def add_latest(self, topic: LatestSource, *, snapshot: bool = False) -> None:
-        """Say that *topic* has a new version; the first one that a client sees is its snapshot."""
-        if topic in self._due:
+    def add_latest(self, topic: LatestSource, snapshot: bool = False) -> bool:  # noqa: FBT001, FBT002  # the hot path: a keyword costs
+        """Say that *topic* has a new version; the first one that a client sees is its snapshot.
+
+        Return whether nothing waited before: whoever writes to the client has to be woken only then.
+        """
+        due = self._due
+        if topic in due:
             self.conflated += 1
-        else:
-            self._due[topic] = snapshot
+            return False
+        was_empty = not due and not self._events
+        due[topic] = snapshot
+        return was_empty
 
     def forget(self, topic: LatestSource) -> None:
         """Leave out *topic*: the client no longer wants it."""
@@ -80,6 +86,9 @@ class Outbox:
 
     def take(self, max_bytes: int) -> list[bytes]:
         """Take the next frames, events first, until they are *max_bytes* or nothing waits. The last one may exceed it."""
+        if not self._events and len(self._due) == 1:
+            topic, snapshot = self._due.popitem()
+            return [topic.snapshot_frame() if snapshot else topic.update_frame()]
         frames: list[bytes] = []
         taken = 0
         while self._events and taken < max_bytes:

@@ -189,8 +189,8 @@ class Hub:
         self.counts.published += 1
         self.counts.offered += len(topic.subscribers)
         for client in topic.subscribers:
-            client.outbox.add_latest(topic, snapshot=is_first)
-            client.wake()
+            if client.outbox.add_latest(topic, is_first):
+                client.wake()
 
     def publish_event(self, name: str, event: Any, judge: Judge, recent: Callable[[], Sequence[Any]]) -> None:  # noqa: ANN401  # as above
         """Send *event* to every client of the topic *name*; *recent* returns what a new client sees, this event included."""
@@ -262,8 +262,8 @@ class Hub:
 
     def _send_snapshot(self, client: Subscriber, topic: Topic) -> None:
         if topic.name not in self._event_topics:
-            client.outbox.add_latest(topic, snapshot=True)
-            client.wake()
+            if client.outbox.add_latest(topic, True):  # noqa: FBT003  # as above
+                client.wake()
             return
         # The newest events are sent as they are now: what comes after them is sent as events, in order.
         message = TopicMessage(

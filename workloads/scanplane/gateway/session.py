@@ -57,7 +57,6 @@ class Session:
         self.outbox = Outbox(rules.max_client_bytes)
         self.wake = wake
         self.client: str | None = None
-        self.deliveries = 0
         self._hub = hub
         self._rules = rules
         self._end = end

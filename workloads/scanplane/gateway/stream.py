@@ -307,7 +307,6 @@ class StreamConnection(asyncio.Protocol):
         counts = self._stream.counts
         counts.deliveries += len(frames)
         counts.delivered_bytes += len(piece)
-        self.session.deliveries += len(frames)
         self._transport.write(piece)
         if outbox:
             self._wake()
