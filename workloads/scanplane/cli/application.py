@@ -112,6 +112,20 @@ def demo(
     raise typer.Exit(run_demo(name))
 
 
+@application.command()
+def record(
+    files: Files,
+    output: Annotated[Path, typer.Option(help="The recording to make; there must be no such file yet.")],
+    feed: Annotated[str | None, typer.Option(help="The Feed to record, where the files have several.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long; until Ctrl-C if left out.", min=0)] = None,
+) -> None:
+    """Record what a Feed's provider sends, frame by frame, for a Feed of provider Replay to play later."""
+    _remember_ctrl_c()
+    from scanplane.cli.record import RecordSettings, run_record  # noqa: PLC0415
+
+    raise typer.Exit(run_record(RecordSettings(paths=files, feed=feed, output=output, seconds=seconds)))
+
+
 application.command()(watch)
 application.command()(simulate)
 

@@ -66,9 +66,10 @@ async def record(
     asset_class: AssetClass,
     note: str = "",
     seconds: float | None = None,
+    stop: asyncio.Event | None = None,
     max_waiting_bytes: int = MAX_WAITING_BYTES,
 ) -> Recorded:
-    """Record *connection* to a new file for *seconds* (None: until the connection ends or this is cancelled).
+    """Record *connection* to a new file for *seconds* (None: until the connection ends, *stop*, or this is cancelled).
 
     The file is ended properly in every case; when cancelled too, and then CancelledError goes on. When the disk
     refuses to take more, recording ends and the result says so. Raises RecordingError if the file cannot be made.
@@ -80,9 +81,10 @@ async def record(
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             writing = group.create_task(_write_until_refused(writer, waiting))
             reading = group.create_task(connection.run(waiting.put))
-            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
-            reading.cancel()
-            writing.cancel()
+            stopping = group.create_task((stop or asyncio.Event()).wait())
+            await asyncio.wait((reading, writing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            for task in (reading, writing, stopping):
+                task.cancel()
     except TimeoutError:
         pass
     finally:
@@ -106,12 +108,14 @@ async def _write_until_refused(writer: RecordingWriter, waiting: _Waiting) -> No
 
 
 def _append_all(writer: RecordingWriter, frames: list[Record]) -> bool:
-    try:
-        for received_ns, frame in frames:
+    """Append what the file takes; return False when the disk takes no more. A frame too large for a block is left out."""
+    for received_ns, frame in frames:
+        try:
             writer.append(received_ns, frame)
-    except RecordingError as error:
-        _LOGGER.error("%s", error)  # noqa: TRY400  # the message is complete; a traceback would say nothing more
-        return False
+        except RecordingError as error:
+            _LOGGER.error("%s", error)  # noqa: TRY400  # the message is complete; a traceback would say nothing more
+            if writer.stopped:
+                return False
     return True
 
 
