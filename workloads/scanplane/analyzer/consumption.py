@@ -20,7 +20,7 @@ from scanplane.engine import Engine, Evaluation
 from scanplane.marketdata.batches import BatchHeader, decode_tick
 from scanplane.roles.backoff import Backoff
 from scanplane.roles.tasks import TaskScope
-from scanplane.telemetry.traces import BatchTraces
+from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
 
 __all__ = ["POSITIONS_FIELD", "Consumption", "ConsumptionCounts"]
 
@@ -85,6 +85,7 @@ class Consumption:
         self._last_save = time.monotonic()
         self._last_quotes = time.monotonic()
         self._received_ns = 0
+        self._traceparent = UNTRACED  # of the newest traced batch that no evaluation has covered yet
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop*; then everything that was applied is written, saved and acknowledged."""
@@ -137,15 +138,18 @@ class Consumption:
         self.counts.batches += 1
         self._received_ns = header.last_received_ns
         if header.channel is not None:
-            with self._traces.span_from(header.traceparent, "analyzer.apply"):
+            with self._traces.span_from(header.traceparent, "analyzer.apply") as span:
                 self.counts.events += self._engine.apply(header.channel, body)
+            if header.traceparent:
+                self._traceparent = traceparent_of(span)
             return
         tick = decode_tick(body)
         self.counts.ticks += 1
         if tick.rewound:
             await self._forget_signals()
-        with self._traces.span_from(header.traceparent, "analyzer.evaluate"):
-            self._publish(self._engine.tick(tick))
+        parent, self._traceparent = self._traceparent or header.traceparent, UNTRACED
+        with self._traces.span_from(parent, "analyzer.evaluate") as span:
+            self._publish(self._engine.tick(tick), traceparent_of(span) if parent else UNTRACED)
         self.tick_ns = tick.tick_ns
         if time.monotonic() - self._last_quotes >= QUOTE_INTERVAL_S:
             self._write_quotes()
@@ -156,11 +160,11 @@ class Consumption:
         await self._writer.drain()
         await self._cache.delete([self._stream_key])
 
-    def _publish(self, evaluation: Evaluation) -> None:
+    def _publish(self, evaluation: Evaluation, traceparent: str) -> None:
         now_ns = time.time_ns()
         stamp = {"received_ns": self._received_ns, "evaluated_ns": now_ns, "data_label": self._data_label}
         self._writer.put(
-            [msgspec.structs.replace(board, **stamp) for board in evaluation.boards],
+            [msgspec.structs.replace(board, **stamp, traceparent=traceparent) for board in evaluation.boards],
             [msgspec.structs.replace(signal, **stamp) for signal in evaluation.signals],
         )
 

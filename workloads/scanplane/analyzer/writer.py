@@ -19,6 +19,7 @@ from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
 from scanplane.roles.backoff import Backoff
 from scanplane.telemetry.latency import LatencyHistogram
+from scanplane.telemetry.traces import UNTRACED, BatchTraces
 
 __all__ = ["ResultWriter", "WriterCounts"]
 
@@ -51,9 +52,11 @@ class ResultWriter:
         partition: Partition,
         generation: int,
         tick_to_board: LatencyHistogram,
+        traces: BatchTraces,
     ) -> None:
         self.counts = WriterCounts()
         self._tick_to_board = tick_to_board
+        self._traces = traces
         self._cache = cache
         self._namespace = namespace
         self._market = market
@@ -116,11 +119,14 @@ class ResultWriter:
             entries={self._stream_key: entries} if entries else {},
             max_stream_length=MAX_STREAM_LENGTH,
         )
+        started_ns = time.time_ns()
         try:
             repeated = await self._cache.write(write)
         except CacheUnavailableError:
             self._take_back(boards, quotes, entries)
             raise
+        traced = next((board.traceparent for board in boards.values() if board.traceparent), UNTRACED)
+        self._traces.record_span(traced, "cache.write", started_ns)
         now_ns = time.time_ns()
         for board in boards.values():
             self._tick_to_board.record_ns(now_ns - board.received_ns)
