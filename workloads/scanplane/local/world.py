@@ -12,11 +12,18 @@ from msgspec import Struct
 from scanplane.plan.configuration import SecretKey
 from scanplane.plan.inventory import Finding, Home, Inventory, ResourceKey, Severity
 from scanplane.plan.planner import Plan, plan
+from scanplane.plan.scanner_checks import check_scanner_texts
 from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
-from scanplane.resources.documents import Documents, LocatedResource, SourceText, parse_documents
+from scanplane.resources.documents import (
+    Documents,
+    LocatedResource,
+    MalformedResource,
+    SourceText,
+    parse_documents,
+)
 from scanplane.resources.feed import Feed
-from scanplane.resources.kinds import Resource
+from scanplane.resources.kinds import Kind, Resource
 from scanplane.resources.market import Market
 from scanplane.resources.problems import Problem
 from scanplane.resources.scanner import Scanner
@@ -81,14 +88,16 @@ def build_world(
             scanners=tuple(each for each in resources if isinstance(each, Scanner)),
             secrets=secret_digests(known),
             last_good=before.plan.accepted if before is not None else {},
+            malformed=frozenset(ResourceKey(each.kind, each.name) for each in documents.declared) - located.keys(),
         )
     )
+    texts = [problem for each in documents.malformed for problem in _text_problems(each)]
     errors = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.ERROR]
     warnings = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.WARNING]
     return World(
         plan=planned,
         secrets=secrets,
-        problems=(*documents.problems, *emptied, *errors),
+        problems=_in_order(sources, (*documents.problems, *emptied, *texts, *errors)),
         remarks=(*(note for note in documents.notes if note.file not in broken), *warnings),
         located=located,
         files=files | {key: each.file for key, each in located.items()},
@@ -170,6 +179,21 @@ def _secret_references(resources: Iterable[Resource]) -> Iterable[SecretKeyRefer
                     yield spec.cache.url_secret_ref
             case _:
                 pass
+
+
+def _text_problems(malformed: MalformedResource) -> Iterable[Problem]:
+    """Yield what is wrong with the expressions of a resource that is malformed elsewhere: every mistake at once."""
+    if malformed.kind is Kind.SCANNER:
+        for path, message, line, column in check_scanner_texts(malformed.document):
+            problem = malformed.problem(path, message, line, column)
+            if problem is not None:
+                yield problem
+
+
+def _in_order(sources: Sequence[SourceText], problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return *problems* as a reader meets them; those without a place come last."""
+    order = {source.name: number for number, source in enumerate(sources)}
+    return tuple(sorted(problems, key=lambda each: (order.get(each.file, len(order)), each.line, each.column)))
 
 
 def _problem(finding: Finding, located: Mapping[ResourceKey, LocatedResource]) -> Problem:

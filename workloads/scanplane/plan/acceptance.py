@@ -101,7 +101,7 @@ def missing_or_refused(acceptance: Acceptance, kind: Kind, name: str, path: str,
         Kind.FEED: [feed.metadata.name for feed in acceptance.inventory.feeds],
         Kind.MARKET: [market.metadata.name for market in acceptance.inventory.markets],
     }[kind]
-    if name in names:
+    if name in names or ResourceKey(kind, name) in acceptance.inventory.malformed:
         judgement.refuse(Reason.REFERENCE_NOT_ACCEPTED, path, f"{kind} '{name}' is not accepted itself: mend it first")
         return
     known = ", ".join(sorted(names)[:5])

@@ -1,6 +1,7 @@
 """What makes a Scanner acceptable: expressions that compile, columns that exist, features that somebody feeds."""
 
 import difflib
+from collections.abc import Iterator, Mapping
 
 from scanplane.expressions import ExpressionError, Program, ValueType, compile_expression
 from scanplane.features.catalogue import CATALOGUE
@@ -11,7 +12,13 @@ from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market, ReferenceSource
 from scanplane.resources.scanner import Scanner
 
-__all__ = ["check_scanner", "default_columns"]
+__all__ = ["check_scanner", "check_scanner_texts", "default_columns"]
+
+_EXPRESSIONS = (
+    ("spec.board.rankBy", ValueType.NUMBER),
+    ("spec.where", ValueType.BOOL),
+    ("spec.signal.when", ValueType.BOOL),
+)
 
 
 def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
@@ -37,6 +44,27 @@ def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
     return judgement.findings
 
 
+def check_scanner_texts(document: Mapping[str, object]) -> Iterator[tuple[str, str, int, int]]:
+    """Check what can be checked of a Scanner that is malformed elsewhere: its expressions and columns.
+
+    Yield for each problem its path, what is wrong, and the line and column within the text at that path.
+    """
+    for path, expected in _EXPRESSIONS:
+        source = _value_at(document, path)
+        if isinstance(source, str):
+            yield from ((path, *problem) for problem in _expression_problems(source, expected))
+    columns = _value_at(document, "spec.board.columns")
+    for index, column in enumerate(columns if isinstance(columns, list) else ()):
+        if isinstance(column, str) and column not in CATALOGUE:
+            yield f"spec.board.columns[{index}]", _unknown_feature(column), 1, 1
+
+
+def _value_at(document: object, path: str) -> object:
+    for name in path.split("."):
+        document = document.get(name) if isinstance(document, Mapping) else None
+    return document
+
+
 def default_columns(scanner: Scanner) -> tuple[str, ...]:
     """Return the columns of a board that names none: what it ranks by, then what ``where`` asks, then price and volume."""
     names: list[str] = []
@@ -50,24 +78,35 @@ def default_columns(scanner: Scanner) -> tuple[str, ...]:
 
 def _expressions(scanner: Scanner) -> list[tuple[str, str, ValueType]]:
     spec = scanner.spec
-    found: list[tuple[str, str, ValueType]] = []
-    if spec.board is not None:
-        found.append(("spec.board.rankBy", spec.board.rank_by, ValueType.NUMBER))
-    if spec.where is not None:
-        found.append(("spec.where", spec.where, ValueType.BOOL))
-    if spec.signal is not None and spec.signal.when is not None:
-        found.append(("spec.signal.when", spec.signal.when, ValueType.BOOL))
-    return found
+    rank_by = None if spec.board is None else spec.board.rank_by
+    when = None if spec.signal is None else spec.signal.when
+    texts = (rank_by, spec.where, when)
+    return [
+        (path, text, expected) for (path, expected), text in zip(_EXPRESSIONS, texts, strict=True) if text is not None
+    ]
 
 
 def _compile(path: str, source: str, expected: ValueType, judgement: Judgement) -> Program | None:
+    problems = _expression_problems(source, expected)
+    for text, line, column in problems:
+        judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=line, column=column)
+    return None if problems else compile_expression(source, expected)
+
+
+def _expression_problems(source: str, expected: ValueType) -> list[tuple[str, int, int]]:
+    """Return what is wrong with an expression, each with its line and column."""
     try:
-        return compile_expression(source, expected)
+        compile_expression(source, expected)
     except ExpressionError as error:
-        for problem in error.problems:
-            text = f"{problem.message}; {problem.suggestion}" if problem.suggestion else problem.message
-            judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=problem.line, column=problem.column)
-        return None
+        return [
+            (
+                f"{problem.message}; {problem.suggestion}" if problem.suggestion else problem.message,
+                problem.line,
+                problem.column,
+            )
+            for problem in error.problems
+        ]
+    return []
 
 
 def _unknown_feature(name: str) -> str:

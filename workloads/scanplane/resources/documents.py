@@ -23,7 +23,15 @@ from scanplane.resources.validation import Finding, check_value, closest, withou
 from scanplane.resources.yaml_text import MappingNode, Node, ScalarNode, SourceText, YamlDocument, read_documents
 from scanplane.resources.yaml_values import NO_PLAIN_TEXTS, LocatedValue, Path, PlainTexts, format_path, locate_value
 
-__all__ = ["Declared", "Documents", "LocatedResource", "SourceText", "parse_documents", "resource_from_object"]
+__all__ = [
+    "Declared",
+    "Documents",
+    "LocatedResource",
+    "MalformedResource",
+    "SourceText",
+    "parse_documents",
+    "resource_from_object",
+]
 
 _FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _KIND_NAMES = tuple(kind.value for kind in Kind)
@@ -59,6 +67,13 @@ class _Locator:
         node = self._places[self._by_name[name]].value
         return position_within(self.source, node, line, column) if isinstance(node, ScalarNode) else node.start
 
+    def problem(self, path: str, message: str, suggestion: str = "", line: int = 1, column: int = 1) -> Problem:
+        """Return a problem with a value, its path written as in problems; *line* and *column* count within a text."""
+        at = self.at_name(path, line, column)
+        return Problem(
+            file=self.source.name, line=at.line, column=at.column, path=path, message=message, suggestion=suggestion
+        )
+
 
 class LocatedResource(Struct, frozen=True):
     """A valid resource and where it was written."""
@@ -79,10 +94,20 @@ class LocatedResource(Struct, frozen=True):
 
     def problem(self, path: str, message: str, suggestion: str = "", line: int = 1, column: int = 1) -> Problem:
         """Return a problem with a value of this resource; *line* and *column* count within a text."""
-        at = self.locate(path, line, column)
-        return Problem(
-            file=self.file, line=at.line, column=at.column, path=path, message=message, suggestion=suggestion
-        )
+        return self.locator.problem(path, message, suggestion, line, column)
+
+
+class MalformedResource(Struct, frozen=True):
+    """A resource in which something is wrong: what was written, for those who can say more about it."""
+
+    kind: Kind
+    document: Mapping[str, Any]
+    wrong: frozenset[str]
+    locator: _Locator
+
+    def problem(self, path: str, message: str, line: int, column: int) -> Problem | None:
+        """Return a problem with a value of this resource, or None where something was found wrong there already."""
+        return None if path in self.wrong else self.locator.problem(path, message, line=line, column=column)
 
 
 class Documents(Struct, frozen=True):
@@ -93,6 +118,7 @@ class Documents(Struct, frozen=True):
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
     declared: tuple[Declared, ...]
+    malformed: tuple[MalformedResource, ...] = ()
 
 
 def parse_documents(sources: Sequence[SourceText]) -> Documents:
@@ -113,6 +139,7 @@ def parse_documents(sources: Sequence[SourceText]) -> Documents:
         problems=tuple(parsing.problems),
         notes=tuple(parsing.notes),
         declared=tuple(parsing.declared),
+        malformed=tuple(parsing.malformed),
     )
 
 
@@ -185,6 +212,7 @@ class _Parsing:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         self.declared: list[Declared] = []
+        self.malformed: list[MalformedResource] = []
         self._seen: dict[tuple[str, str | None, str], Problem] = {}
 
     def take(self, document: YamlDocument, root: Node) -> None:
@@ -223,6 +251,9 @@ class _Parsing:
         findings += check_metadata(plain.get("metadata", {}), located.unquoted)
         findings += _check_spec(kind, plain, located.unquoted)
         self._report(findings, locator)
+        if findings or located.problems:
+            wrong = frozenset(format_path(found.path) for found in findings)
+            self.malformed.append(MalformedResource(kind, plain, wrong, locator))
         name, namespace = _identity(plain)
         if name is None:
             return
