@@ -101,6 +101,7 @@ def demo(
     name: Annotated[
         str, typer.Argument(help="market: the whole US market of a day; ticks: every tick of four symbols.")
     ] = "market",
+    speed: Annotated[float | None, typer.Option(help="Times real time; the demo's own if left out.", min=1.0)] = None,
 ) -> None:
     """Play a recorded day through the whole pipeline, live on this terminal and on a page, and end by itself."""
     _remember_ctrl_c()
@@ -109,7 +110,7 @@ def demo(
     if name not in DEMOS:
         typer.echo(f"scanplane: there is no demo '{name}': write one of {', '.join(DEMOS)}", err=True)
         raise typer.Exit(2)
-    raise typer.Exit(run_demo(name))
+    raise typer.Exit(run_demo(name, speed))
 
 
 @application.command()

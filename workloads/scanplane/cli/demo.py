@@ -40,6 +40,7 @@ class Demo(Struct, frozen=True, kw_only=True):
 
     resources: str
     arguments: tuple[str, ...]
+    speed: float
     boards: tuple[str, ...]
     title: str
     honesty: str
@@ -48,14 +49,16 @@ class Demo(Struct, frozen=True, kw_only=True):
 DEMOS: dict[str, Demo] = {
     "market": Demo(
         resources="demo-market",
-        arguments=("market", "--speed", "700", "--events", "2500000", "--patient"),
+        arguments=("market", "--events", "2500000"),
+        speed=700,
         boards=("top-volume", "top-gainers", "top-gappers", "unusual-volume"),
         title="The whole US market of 2014-03-26",
         honesty="closes and volumes are real, the path between two closes is synthetic",
     ),
     "ticks": Demo(
         resources="demo-ticks",
-        arguments=("ticks", "--speed", "600", "--patient"),
+        arguments=("ticks",),
+        speed=600,
         boards=(),
         title="Every trade and quote of AIG, BAC, IBM and SPY on 2013-10-08",
         honesty="real ticks",
@@ -72,8 +75,8 @@ def examples_folder() -> Path:
     raise InputError("the examples are not here: run the demo from a checkout")
 
 
-def run_demo(name: str) -> int:
-    """Run one demo to its end; return the exit code."""
+def run_demo(name: str, speed: float | None) -> int:
+    """Run one demo to its end, at its own speed where *speed* is None; return the exit code."""
     signals = catch_stop_signals()
     os.environ["TZ"] = "America/New_York"  # the exchange's time, on every table
     time.tzset()
@@ -81,7 +84,7 @@ def run_demo(name: str) -> int:
     configure_logging("Warning")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_play(DEMOS[name], console, signals))
+            return runner.run(_play(DEMOS[name], speed, console, signals))
     except InputError as error:
         flush_logging()
         sys.stderr.write(f"scanplane: {error}\n")
@@ -90,14 +93,15 @@ def run_demo(name: str) -> int:
         flush_logging()
 
 
-async def _play(demo: Demo, console: Console, signals: StopSignals) -> int:
+async def _play(demo: Demo, speed: float | None, console: Console, signals: StopSignals) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals.tell(lambda: loop.call_soon_threadsafe(stop.set))
     console.print(f"[bold]{demo.title}[/bold] ({demo.honesty})")
     console.print("[dim]starting the simulated provider ...[/dim]")
+    arguments = (*demo.arguments, "--speed", str(demo.speed if speed is None else speed), "--patient")
     async with AsyncExitStack() as stack:
-        simulator = await stack.enter_async_context(start_simulator(demo.arguments))
+        simulator = await stack.enter_async_context(start_simulator(arguments))
         replacements = {SIMULATOR_URL: simulator.url} | _free_port_instead()
         home = Home(HomeSettings(paths=[examples_folder() / demo.resources], replacements=replacements))
         world = home.load()

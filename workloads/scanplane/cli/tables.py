@@ -87,7 +87,8 @@ def _title(name: str) -> str:
 def board_table(board: Mapping[str, Any], freshness: Mapping[str, Any] | None = None, *, rows: int = 15) -> Table:
     """Return a board's best *rows* rows as a table."""
     head = f"{board['market']}/{board['scanner']}"
-    caption = f"{board['matches']} match, {clock(board['tickNs'])}, {freshness_text(freshness)}".rstrip(", ")
+    matches = f"{board['matches']:,} match{'' if board['matches'] == 1 else 'es'}"
+    caption = f"{matches}, {clock(board['tickNs'])}, {freshness_text(freshness)}".rstrip(", ")
     if not board["complete"]:
         caption += f", {board['partitionsPresent']} of {board['partitions']} partitions or not all at one tick"
     table = Table(title=head, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
