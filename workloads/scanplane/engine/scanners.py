@@ -105,6 +105,8 @@ class CompiledScanner:
         self.is_primed = True
         fires = np.flatnonzero(begins & (tick_ns - fired_ns >= self.configuration.signal.cooldown_ns))
         active[:] = condition
+        if not len(fires):
+            return []  # at nearly every tick
         fired_ns[fires] = tick_ns
         fires = fires[np.argsort(frame["symbol"][fires])]
         cells = cells_of(frame, self._signal_columns, fires)
