@@ -34,14 +34,14 @@ class Publisher:
         *,
         delays: Mapping[str, str],
         max_updates_per_second: float,
-        receipt_to_publish: LatencyHistogram,
+        receipt_to_gateway: LatencyHistogram,
     ) -> None:
         self.problem = "the cache is not read yet"
         self.schedule = PublishSchedule(max_updates_per_second)
         self._view = view
         self._hub = hub
         self._delays = delays
-        self._latency = receipt_to_publish
+        self._latency = receipt_to_gateway
         self._wake = asyncio.Event()
 
     def board_changed(self, key: ScannerKey) -> None:

@@ -26,7 +26,7 @@ from scanplane.telemetry.status import Phase, RoleStatus
 
 __all__ = ["Gateway"]
 
-_LATENCY = ("receipt_to_publish", "From the receipt of the newest event behind a board to the board at the gateway.")
+_LATENCY = ("receipt_to_gateway", "From the receipt of the newest event behind a board to the board at the gateway.")
 
 
 class Gateway:
@@ -61,7 +61,7 @@ class Gateway:
             self._hub,
             delays=configuration.delays,
             max_updates_per_second=configuration.max_updates_per_second,
-            receipt_to_publish=self._latency,
+            receipt_to_gateway=self._latency,
         )
         self._tokens = self._read_tokens()
         rules = SessionRules(

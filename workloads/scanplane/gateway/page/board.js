@@ -47,7 +47,7 @@ export class Board {
     if (board.columns.join() !== this.columns.join()) this.setColumns(board.columns);
     this.caption.textContent = `${board.scanner} in ${board.market}, best first`;
     const shown = board.rows.length < board.matches ? `${board.rows.length} of ` : "";
-    this.note.textContent = `${board.market} · ${shown}${count(board.matches)} match${board.matches === 1 ? "es" : ""} · ${clock(milliseconds(board.tickNs))}`;
+    this.note.textContent = `${board.market} · ${shown}${count(board.matches)} match${board.matches === 1 ? "" : "es"} · ${clock(milliseconds(board.tickNs))}`;
     this.showRows(isFirst);
     this.empty.hidden = board.rows.length > 0;
     this.age();

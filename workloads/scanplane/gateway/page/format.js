@@ -21,7 +21,7 @@ const byUnit = {
 export const catalogue = new Map();
 
 export function label(name) {
-  const words = name.replace(/_percent$/, " %").replaceAll("_", " ");
+  const words = name.replace(/_percent$/, "\u00a0%").replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
