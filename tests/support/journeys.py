@@ -41,13 +41,13 @@ __all__ = [
 SCANPLANE = (sys.executable, "-m", "scanplane.cli")
 
 
-def wait_for(condition: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
-    """Look again and again until *condition* holds; fail with *what* if it never does."""
+def wait_for(condition: Callable[[], bool], what: str, patience_s: float = 60.0, *, pause_s: float = 0.02) -> None:
+    """Look again every *pause_s* until *condition* holds; fail with *what* if it never does."""
     deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {patience_s:.0f} s")
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 class SimulatorProcess:
@@ -77,6 +77,19 @@ class SimulatorProcess:
     @property
     def finished(self) -> bool:
         return bool(self.status()["finished"])
+
+    def wait_until_finished(self, patience_s: float = 120.0) -> int:
+        """Wait for the end of the session and return the number of its events."""
+        wait_for(lambda: self.finished, "the end of the session", patience_s, pause_s=0.25)
+        return int(self.status()["events"])
+
+    def losses(self) -> dict[str, int]:
+        """Return what says that an event was not heard, or that anybody else was connected at any time."""
+        status = self.status()
+        connections = status["connections"]
+        extra = {"connections": connections["total"] - 1, "connections at once": connections["maximum"] - 1}
+        found = {"unheard": status["unheard"], "slow consumers": connections["slowConsumers"], **extra}
+        return {name: count for name, count in found.items() if count}
 
     def wait_events(self, count: int) -> None:
         """Wait until the session has played *count* events."""
@@ -173,6 +186,10 @@ class Deployment:
         self._replicas[name].process.end(signal.SIGKILL)
         self._replicas[name] = _Replica(self._folders[name], name, self._files)
 
+    def pid(self, name: str) -> int:
+        """Return the process id of an instance."""
+        return self._replicas[name].process.pid
+
     def status(self, name: str) -> dict[str, Any]:
         """Return the status of an instance, waiting for it if it has just been started."""
         found: list[dict[str, Any]] = []
@@ -205,7 +222,7 @@ class Deployment:
             found.append(self.figures())
             return found[-1].has_applied(events)
 
-        wait_for(complete, f"a board behind event {events:,}", patience_s)
+        wait_for(complete, f"a board behind event {events:,}", patience_s, pause_s=0.25)
         return found[-1]
 
     def __enter__(self) -> Self:

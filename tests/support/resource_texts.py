@@ -79,18 +79,27 @@ def replay_feed(path: Path, speed: float) -> str:
 
 
 def a_board(
-    name: str, rank_by: str, columns: Sequence[str], *, where: str | None = None, order: str = "Descending"
+    name: str,
+    rank_by: str,
+    columns: Sequence[str],
+    *,
+    where: str | None = None,
+    order: str = "Descending",
+    signal: str | None = None,
 ) -> str:
-    """Return a Scanner with a board of 50."""
+    """Return a Scanner with a board of 50, and perhaps with a *signal* that carries the same columns."""
     board = f"  board: {{rankBy: {rank_by}, order: {order}, limit: 50, columns: [{', '.join(columns)}]}}\n"
-    condition = "" if where is None else f"  where: {where}\n"
-    return _SCANNER.format(name=name) + condition + board
+    fires = "" if signal is None else f"  signal: {{when: {signal}}}\n"
+    return _SCANNER.format(name=name) + _condition(where) + board + fires
 
 
-def a_signal(name: str, when: str, columns: Sequence[str], *, where: str | None = None, cooldown: str = "0s") -> str:
-    """Return a Scanner whose signals carry *columns*, which are a board's."""
-    signal = f"  signal: {{when: {when}, cooldown: {cooldown}}}\n"
-    return a_board(name, "volume", columns, where=where) + signal
+def a_signal(name: str, when: str, *, where: str | None = None, cooldown: str = "0s") -> str:
+    """Return a Scanner with a signal alone."""
+    return _SCANNER.format(name=name) + _condition(where) + f"  signal: {{when: {when}, cooldown: {cooldown}}}\n"
+
+
+def _condition(where: str | None) -> str:
+    return "" if where is None else f"  where: {where}\n"
 
 
 def pipeline(
