@@ -6,6 +6,7 @@ state does not know, and results that were written already are recognised by the
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ from msgspec import Struct
 from scanplane.analyzer.positions import Positions, Verdict
 from scanplane.analyzer.writer import ResultWriter
 from scanplane.broker.interface import Consumer, Delivery
-from scanplane.cache.interface import Cache, CacheUnavailableError
+from scanplane.cache.interface import Cache, CacheUnavailableError, StateLostError
 from scanplane.engine import Engine, Evaluation
 from scanplane.marketdata.batches import BatchHeader, decode_tick
 from scanplane.roles.backoff import Backoff
@@ -24,6 +25,7 @@ from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
 
 __all__ = ["POSITIONS_FIELD", "Consumption", "ConsumptionCounts"]
 
+_LOG = logging.getLogger(__name__)
 POSITIONS_FIELD = "positions"
 SAVE_INTERVAL_S = 1.0
 MAX_UNSAVED_BATCHES = 2000
@@ -40,6 +42,7 @@ class ConsumptionCounts(Struct, kw_only=True):
     malformed_batches: int = 0
     saves: int = 0
     saved_bytes: int = 0
+    lost_states: int = 0
     rewinds: int = 0
 
 
@@ -80,6 +83,8 @@ class Consumption:
         self._traces = traces
         self._saves: asyncio.Queue[_Save] = asyncio.Queue(maxsize=1)
         self._saving = False
+        self._applying = asyncio.Lock()  # between batches, engine and positions say the same
+        self._mark = ""
         self._unsaved_tag: int | None = None
         self._unsaved_batches = 0
         self._last_save = time.monotonic()
@@ -100,7 +105,7 @@ class Consumption:
         await self._saves.join()
         self._write_quotes()
         if self._unsaved_tag is not None:
-            await self._save(_Save(self._snapshot(), self._unsaved_tag))
+            await self._save(self._make_save(self._unsaved_tag))
         await self._writer.drain()
 
     async def _stop_consumer(self, stop: asyncio.Event) -> None:
@@ -120,13 +125,14 @@ class Consumption:
 
     async def _take(self, delivery: Delivery) -> None:
         header = delivery.batch.header
-        if self._positions.judge(header) is Verdict.NEXT:
-            try:
-                await self._apply(header, delivery.batch.body)
-            except msgspec.DecodeError:
-                self.counts.malformed_batches += 1
-        self._unsaved_tag = delivery.tag
-        self._unsaved_batches += 1
+        async with self._applying:
+            if self._positions.judge(header) is Verdict.NEXT:
+                try:
+                    await self._apply(header, delivery.batch.body)
+                except msgspec.DecodeError:
+                    self.counts.malformed_batches += 1
+            self._unsaved_tag = delivery.tag
+            self._unsaved_batches += 1
         if not self._saving and self._is_save_due():
             self._request_save()
         # Where the cache is behind we wait: what is not taken stays at the broker, bounded and counted there.
@@ -182,9 +188,12 @@ class Consumption:
     def _request_save(self) -> None:
         assert self._unsaved_tag is not None
         self._saving = True
-        self._saves.put_nowait(_Save(self._snapshot(), self._unsaved_tag))
+        self._saves.put_nowait(self._make_save(self._unsaved_tag))
+
+    def _make_save(self, tag: int) -> _Save:
         self._unsaved_tag, self._unsaved_batches = None, 0
         self._last_save = time.monotonic()
+        return _Save(self._snapshot(), tag)
 
     async def _save_when_asked(self) -> None:
         while True:
@@ -197,13 +206,29 @@ class Consumption:
         """Save and acknowledge, for as long as it takes the cache to be there."""
         await self._writer.drain()
         pauses = Backoff()
+        mark = f"{self._generation}:{self.counts.saves}"
         while True:
             try:
-                await self._cache.save_state(self._state_key, self._generation, save.fields)
+                await self._cache.save_state(
+                    self._state_key, self._generation, save.fields, mark=mark, previous_mark=self._mark
+                )
             except CacheUnavailableError:
                 await asyncio.sleep(pauses.next_seconds())
+            except StateLostError as error:
+                save = await self._begin_anew(save, error)
             else:
                 break
+        self._mark = mark
         self.counts.saves += 1
         self.counts.saved_bytes += sum(len(field) for field in save.fields.values() if field is not None)
         await self._consumer.acknowledge(save.tag)
+
+    async def _begin_anew(self, save: _Save, error: StateLostError) -> _Save:
+        """The cache lost what it had, the engine did not: give it everything again, and return the save of it."""
+        self.counts.lost_states += 1
+        _LOG.warning("%s; all of it is written again, but signals and what only the cache held are gone", error)
+        self._mark = ""
+        async with self._applying:
+            self._engine.forget_snapshots()
+            self._writer.put((), (), self._engine.quotes())
+            return self._make_save(save.tag if self._unsaved_tag is None else self._unsaved_tag)

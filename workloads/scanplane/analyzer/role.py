@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from scanplane.analyzer.consumption import POSITIONS_FIELD, Consumption
 from scanplane.analyzer.positions import Positions
 from scanplane.analyzer.writer import ResultWriter
@@ -14,7 +16,7 @@ from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle
 from scanplane.telemetry.setup import Telemetry
-from scanplane.telemetry.status import RoleStatus
+from scanplane.telemetry.status import Phase, RoleStatus
 
 __all__ = ["Analyzer"]
 
@@ -110,13 +112,15 @@ class Analyzer:
 
     def _restore(self, engine: Engine, fields: dict[str, bytes]) -> Positions:
         """Go on from the saved state; a state that cannot be read is reported, and the day begins anew from here."""
-        positions = fields.pop(POSITIONS_FIELD, None)
-        if fields:
-            try:
+        saved = fields.pop(POSITIONS_FIELD, None)
+        positions = Positions()
+        try:
+            positions = Positions(saved)
+            if fields:
                 engine.restore(fields)
-            except StateMismatchError as error:
-                self._lifecycle.report_problem("state", f"{self.name} starts without its saved state: {error}")
-        return Positions(positions)
+        except (StateMismatchError, msgspec.DecodeError) as error:
+            self._lifecycle.report_problem("state", f"{self.name} starts without its saved state: {error}")
+        return positions
 
     async def _forget_boards(self) -> None:
         """Remove the boards of Scanners that are no more, and those of another number of partitions."""
@@ -134,6 +138,12 @@ class Analyzer:
         if outdated:
             await self._services.cache.delete(outdated)
 
+    def _report_cache(self, problem: str) -> None:
+        if problem and self._lifecycle.phase is Phase.ACTIVE:
+            self._lifecycle.report_problem("cache", problem)
+        else:
+            self._lifecycle.clear_problem("cache")
+
     def _limits(self) -> QueueLimits:
         return QueueLimits(time_to_live_ns=self._configuration.time_to_live_ns, max_bytes=self._configuration.max_bytes)
 
@@ -149,6 +159,7 @@ class Analyzer:
                 "evaluations_total": consumed.ticks,
                 "malformed_batches_total": consumed.malformed_batches,
                 "state_saves_total": consumed.saves,
+                "lost_states_total": consumed.lost_states,
                 "repeated_batches_total": seen.repeated_batches,
                 "outdated_batches_total": seen.outdated_batches,
                 "missing_batches_total": seen.missing_batches,
@@ -159,6 +170,7 @@ class Analyzer:
                 "cache_failures_total": written.failures,
                 "tick_unix_seconds": self._consumption.tick_ns / 1e9,
             }
+            self._report_cache(self._writer.problem)
         if self._engine is not None:
             figures |= self._engine.figures()
             scanners = self._engine.scanner_figures()

@@ -6,7 +6,6 @@ written again after a crash is recognised as the same.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable
 
@@ -23,7 +22,6 @@ from scanplane.telemetry.traces import UNTRACED, BatchTraces
 
 __all__ = ["ResultWriter", "WriterCounts"]
 
-_LOG = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 MAX_WAITING_SIGNALS = 50_000
 MAX_STREAM_LENGTH = 100_000
@@ -55,6 +53,7 @@ class ResultWriter:
         traces: BatchTraces,
     ) -> None:
         self.counts = WriterCounts()
+        self.problem = ""
         self._tick_to_board = tick_to_board
         self._traces = traces
         self._cache = cache
@@ -95,16 +94,17 @@ class ResultWriter:
         await self._drained.wait()
 
     async def run(self) -> None:
-        """Write for ever. Raises FencedError when another analyzer has taken over."""
+        """Write for ever; ``problem`` says what is waited for. Raises FencedError when another analyzer has taken over."""
         pauses = Backoff()
         while True:
             await self._work.wait()
             try:
                 await self._write()
                 pauses.reset()
+                self.problem = ""
             except CacheUnavailableError as error:
                 self.counts.failures += 1
-                _LOG.warning("results wait for the cache: %s", error, extra={"waiting_signals": len(self._entries)})
+                self.problem = f"results wait for the cache: {error}"
                 await asyncio.sleep(pauses.next_seconds())
 
     async def _write(self) -> None:
