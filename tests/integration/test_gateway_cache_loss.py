@@ -64,6 +64,7 @@ async def test_clients_stay_through_an_outage_and_then_get_exactly_what_they_mis
                 await analyst.write(part_of(tick_ns=TICK_NS + SECOND_NS), signals=missed)
                 await proxy.__aenter__()
                 await client.until(lambda messages: any(m["type"] == "lag" and not m["stale"] for m in messages))
+                await client.until(lambda _: client.of_topic(GAPPERS)[-1]["data"]["tickNs"] == TICK_NS + SECOND_NS)
                 await analyst.write(part_of(tick_ns=TICK_NS + 2 * SECOND_NS), signals=[signal_of(5)])
                 await client.until(
                     lambda _: (

@@ -19,6 +19,7 @@ from scanplane.marketdata.results import QuoteRow
 from support.gateway import (
     SECOND_NS,
     TICK_NS,
+    Analyst,
     RawClient,
     RunningGateway,
     StreamClient,
@@ -63,6 +64,17 @@ async def test_a_client_gets_a_snapshot_and_then_every_update_without_gap_or_rep
     assert [number for _, number in boards] == list(range(boards[0][1], boards[0][1] + 30))
     assert [kind for kind, _ in boards] == ["snapshot"] + ["update"] * 29
     assert signals == [("snapshot", 1), *(("signal", number) for number in range(2, 31))]
+
+
+async def test_a_gateway_begins_with_what_the_cache_already_holds() -> None:
+    cache = MemoryCache()
+    await Analyst(cache).write(part_of(), signals=[signal_of(1), signal_of(2)])
+    async with running_gateway(cache) as gateway, gateway.client("*") as client:
+        board = await client.first("snapshot", topic=GAPPERS)
+        signals = await client.first("snapshot", topic=SIGNALS)
+    assert [row["symbol"] for row in board["data"]["rows"]] == ["AAPL", "MSFT"]
+    assert [signal["signalId"] for signal in signals["data"]] == ["gappers-1", "gappers-2"]
+    assert signals["sequence"] == 2
 
 
 async def test_wildcard_and_exact_subscribers_receive_everything_that_matches() -> None:
