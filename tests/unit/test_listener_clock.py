@@ -56,6 +56,30 @@ def test_after_a_pause_the_open_interval_is_closed_and_the_newest_boundary_is_ti
     assert placed(clock, [later]) == [Tick(START + INTERVAL), Tick(START + 10 * SECOND), trade(later)]
 
 
+def test_closing_gives_out_what_waits_for_others_and_no_tick_that_nothing_asks_for() -> None:
+    clock = EventClock(INTERVAL)
+    day = 24 * 3600 * SECOND
+    placed(clock, [START + day])
+    assert placed(clock, [START, START + 1]) == []
+    assert placed(clock, [START + 2 * day]) == []
+    assert clock.waiting_events == 3
+    closed = flat(clock.close(HOST))
+    assert [event for event in closed if not isinstance(event, Tick)] == [
+        trade(START),
+        trade(START + 1),
+        trade(START + 2 * day),
+    ]
+    assert (clock.waiting_events, clock.counts.late_events, clock.counts.refused_jumps) == (0, 2, 0)
+
+
+def test_closing_refuses_an_event_from_the_future_of_the_host() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    assert placed(clock, [HOST + 3600 * SECOND]) == []
+    assert flat(clock.close(HOST)) == []
+    assert clock.counts.refused_jumps == 1
+
+
 def test_silence_closes_the_open_interval_and_changes_no_later_tick() -> None:
     silent, steady = EventClock(INTERVAL), EventClock(INTERVAL)
     for clock in (silent, steady):

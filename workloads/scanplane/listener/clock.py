@@ -87,6 +87,18 @@ class EventClock:
 
         An event from the future of the host's clock is refused even now.
         """
+        steps = self.close(host_ns)
+        if self._open and self._last_tick_ns is not None:
+            steps.append(self._tick(self._last_tick_ns + self._interval_ns))
+        return steps
+
+    @property
+    def waiting_events(self) -> int:
+        """How many events wait for others to agree with their time."""
+        return len(self._behind) + (self._ahead is not None)
+
+    def close(self, host_ns: int) -> list[Step]:
+        """Return what waits, since nothing more will come; an event from the future of the host's clock is refused."""
         steps = self._release_behind()
         if self._ahead is not None:
             channel, events = self._ahead
@@ -95,8 +107,6 @@ class EventClock:
                 steps += self._accept(channel, events[0])
             else:
                 self.counts.refused_jumps += 1
-        if self._open and self._last_tick_ns is not None:
-            steps.append(self._tick(self._last_tick_ns + self._interval_ns))
         return steps
 
     def host_tick(self, event_ns: int) -> list[Step]:

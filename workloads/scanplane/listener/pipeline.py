@@ -75,6 +75,8 @@ class Pipeline:
             if not self._buffer:
                 self._watch_silence()
             await asyncio.sleep(0)
+        for router in self._routers:
+            router.close(time.time_ns())
         self._flush()
 
     def _slice(self) -> None:

@@ -14,6 +14,7 @@ from scanplane.listener.clock import ClockState
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.pipeline import Pipeline
 from scanplane.listener.routing import Router
+from scanplane.listener.totals import StreamTotals
 from scanplane.plan.configuration import ListenerConfiguration, Route, configuration_hash
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
@@ -44,6 +45,7 @@ class Listener:
         self._pipeline: Pipeline | None = None
         self._routers: list[Router] = []
         self._publishers: dict[str, Publisher] = {}
+        self._totals = StreamTotals()
         self._latency = telemetry.latency(
             "receipt_to_publish",
             "From the receipt of a batch's newest event to its hand-over to the broker.",
@@ -107,6 +109,7 @@ class Listener:
         connection = self._connection
         clocks = _decode_memo(hold.memo)
         async with AsyncExitStack() as stack:
+            stack.callback(self._totals.end)
             for route in self._configuration.routes:
                 self._publishers[route.market] = await stack.enter_async_context(
                     self._services.broker.publisher(route.market, _limits(route), confirms=route.publisher_confirms)
@@ -121,6 +124,7 @@ class Listener:
                 room=self._has_room,
                 is_finished=self._is_finished,
             )
+            self._totals.begin(pipeline, self._routers, self._publishers)
             async with TaskScope() as processing:
                 processing.accompany(pipeline.run(), f"{self.name} processes")
                 await processing.run(self._read_until(stop, connection), f"{self.name} reads")
@@ -203,30 +207,8 @@ class Listener:
                 "streaming": float(counts.phase is ConnectionPhase.STREAMING),
             }
             self._report_connection(counts.last_error, counts.unacknowledged)
-        if self._pipeline is not None:
-            figures["events_total"] = self._pipeline.events
-            figures["rejected_total"] = self._pipeline.rejected.total()
-            figures |= {f"rejected_{_snake(reason)}_total": count for reason, count in self._pipeline.rejected.items()}
-            figures |= self._stream_figures()
+        figures |= self._totals.figures()
         return self._lifecycle.status(figures)
-
-    def _stream_figures(self) -> dict[str, float]:
-        publishers = [publisher.counts for publisher in self._publishers.values()]
-        clocks = [router.clock for router in self._routers if router.clock is not None]
-        newest_ns = max((clock.newest_ns for clock in clocks), default=0)
-        return {
-            "published_batches_total": sum(counts.published_batches for counts in publishers),
-            "dropped_batches_total": sum(counts.dropped_batches for counts in publishers),
-            "dropped_events_total": sum(counts.dropped_events for counts in publishers),
-            "unconfirmed_batches": sum(counts.unconfirmed_batches for counts in publishers),
-            "waiting_batches": sum(counts.waiting_batches for counts in publishers),
-            "broker_reconnects_total": sum(counts.reconnects for counts in publishers),
-            "not_subscribed_total": sum(router.counts.not_subscribed for router in self._routers),
-            "ticks_total": sum(clock.counts.ticks for clock in clocks),
-            "late_events_total": sum(clock.counts.late_events for clock in clocks),
-            "refused_clock_jumps_total": sum(clock.counts.refused_jumps for clock in clocks),
-            "event_time_unix_seconds": newest_ns / 1e9,
-        }
 
     def _report_connection(self, last_error: str, unacknowledged: tuple[str, ...]) -> None:
         assert self._connection is not None
@@ -245,10 +227,6 @@ class Listener:
 
 def _limits(route: Route) -> QueueLimits:
     return QueueLimits(time_to_live_ns=route.time_to_live_ns, max_bytes=route.max_bytes)
-
-
-def _snake(reason: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in reason).lstrip("_")
 
 
 def _encode_memo(routers: list[Router]) -> bytes:

@@ -71,6 +71,12 @@ class Router:
         """Whether something waits for its batch."""
         return bool(self._held)
 
+    @property
+    def held_events(self) -> int:
+        """How many events wait, for their batch or for the clock."""
+        waiting = 0 if self.clock is None else self.clock.waiting_events
+        return waiting + sum(len(held.events) for held in self._held.values())
+
     def take(self, channel: Channel, events: list[Event], received_ns: int) -> None:
         """Take a run of events of one channel, received at *received_ns*; what is not subscribed is counted and left."""
         if channel not in self._symbols:
@@ -98,6 +104,12 @@ class Router:
         """Tick a live market that is silent."""
         if self.clock is not None:
             self._follow(self.clock.host_tick(event_ns))
+
+    def close(self, host_ns: int) -> None:
+        """Send out everything that waits, since nothing will follow."""
+        if self.clock is not None:
+            self._follow(self.clock.close(host_ns))
+        self.flush()
 
     def flush(self) -> None:
         """Send out everything that is held, in the order of partitions and channels."""
