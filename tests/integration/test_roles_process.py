@@ -35,9 +35,6 @@ CONFIGURATION = GatewayConfiguration(
     max_clients=10,
     max_client_bytes=65_536,
     max_updates_per_second=10.0,
-    markets={},
-    scanners={},
-    delays={},
     credentials_digest="",
     sources={},
 )

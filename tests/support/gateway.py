@@ -69,9 +69,6 @@ def configuration_of(**changes: Any) -> GatewayConfiguration:
         max_clients=100,
         max_client_bytes=1_048_576,
         max_updates_per_second=1000.0,
-        markets={},
-        scanners={},
-        delays={},
         credentials_digest="",
         sources={},
     )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanplane.engine import Engine, ReferenceData, StateMismatchError, SymbolReference
+from scanplane.engine.state import LAYOUT_VERSION
 from scanplane.marketdata.batches import Tick, encode_events
 from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Bar, Event, Quote, Trade
@@ -322,7 +323,10 @@ def test_fields_of_an_older_state_that_nobody_needs_are_removed() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"header": msgspec.msgpack.encode((999, 7, OPEN_NS, OPEN_NS))}, "layout 999, this version reads layout 1"),
+        (
+            {"header": msgspec.msgpack.encode((999, 7, OPEN_NS, OPEN_NS))},
+            f"layout 999, this version reads layout {LAYOUT_VERSION}",
+        ),
         ({"header": b"\xc1"}, "can't be read: 'header'"),
         ({"header": None}, "no field 'header'"),
         ({"symbols": msgspec.msgpack.encode(["A"])}, "names 1 symbols and has 7 rows"),

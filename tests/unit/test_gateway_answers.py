@@ -20,7 +20,7 @@ from support.gateway import SECOND_NS, TICK_NS, part_of, signal_of
 MINUTE_NS = 60 * SECOND_NS
 
 
-def judged(*, behind_ns: int = 0, silent_ns: int = 0, configured: str = "", problem: str = "") -> Freshness:
+def judged(*, behind_ns: int = 0, silent_ns: int = 0, label: str = "", problem: str = "") -> Freshness:
     """Judge an answer that was received *behind_ns* after its tick, *silent_ns* ago."""
     received_ns = TICK_NS + behind_ns
     return freshness_of(
@@ -28,7 +28,7 @@ def judged(*, behind_ns: int = 0, silent_ns: int = 0, configured: str = "", prob
         received_ns=received_ns,
         evaluated_ns=received_ns,
         now_ns=received_ns + silent_ns,
-        configured_delay=configured,
+        data_label=label,
         problem=problem,
     )
 
@@ -49,10 +49,10 @@ def test_a_recording_says_so_and_has_no_age() -> None:
     assert (fresh.delay, fresh.live, fresh.age_seconds) == ("recorded session of 2026-01-05", False, None)
 
 
-@pytest.mark.parametrize("label", ["replay", "synthetic", "Recorded 2014-03-26", "simulated market"])
-def test_a_configured_label_is_kept_and_tells_whether_it_is_live(label: str) -> None:
-    fresh = judged(configured=label)
-    assert (fresh.delay, fresh.live) == (label, False)
+def test_the_label_of_the_data_is_kept_and_its_time_tells_whether_it_is_live() -> None:
+    assert (judged(label="synthetic").delay, judged(label="synthetic").live) == ("synthetic", True)
+    old = judged(label="2014-03-26, path made up", behind_ns=90 * 24 * 60 * MINUTE_NS)
+    assert (old.delay, old.live, old.age_seconds) == ("2014-03-26, path made up", False, None)
 
 
 def test_silence_and_a_lost_cache_make_stale() -> None:
@@ -80,7 +80,7 @@ def test_no_cell_can_become_a_formula(symbol: str) -> None:
 
 def test_a_board_in_csv_has_its_columns_and_its_numbers_as_they_are() -> None:
     board = merge_parts([part_of(rows=[("A,B", 5.25), ("C", -1.0)])], 1)
-    rows = list(csv.DictReader(io.StringIO(board_csv(board, judged(configured="replay")))))
+    rows = list(csv.DictReader(io.StringIO(board_csv(board, judged(label="replay")))))
     assert rows[0] == {
         "position": "1",
         "symbol": "A,B",

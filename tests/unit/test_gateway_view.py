@@ -42,13 +42,6 @@ def test_the_number_of_partitions_is_learned_and_can_change() -> None:
     assert view.board(KEY).partitions == 2  # type: ignore[union-attr]  # it is there
 
 
-def test_a_configured_number_of_partitions_wins() -> None:
-    view = View({"us-stocks": 1})
-    view.put_part(part_of(partition="0-of-1", evaluated_ns=1))
-    view.put_part(part_of(partition="0-of-2", evaluated_ns=90 * SECOND_NS))
-    assert view.board(KEY).partitions == 1  # type: ignore[union-attr]  # it is there
-
-
 def test_a_removed_part_is_dropped_unless_a_new_one_came_meanwhile() -> None:
     view = View()
     removed = part_of(evaluated_ns=1)

@@ -16,7 +16,7 @@ from support.gateway import TICK_NS, part_of, signal_of
 
 def message_of(kind: str, topic: str, data: Any) -> dict[str, Any]:
     """A message as it comes out of the socket."""
-    fresh = freshness_of(tick_ns=TICK_NS, received_ns=0, evaluated_ns=0, now_ns=TICK_NS, configured_delay="replay")
+    fresh = freshness_of(tick_ns=TICK_NS, received_ns=0, evaluated_ns=0, now_ns=TICK_NS, data_label="replay")
     frame = encode_frame(TopicMessage(type=kind, topic=topic, sequence=1, freshness=fresh, data=data))
     found: dict[str, Any] = json.loads(frame[frame.index(b"{") :])
     return found

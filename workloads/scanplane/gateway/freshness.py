@@ -3,7 +3,7 @@
 Three clocks meet here. ``tick`` is event time: the instant of the market that was evaluated. ``received`` and ``evaluated`` are
 the host's clock when the newest event behind it came in, and when it was evaluated. A live market's tick and
 receipt are close; a delayed feed's tick is behind by its delay; a recorded session's tick lies on another day. So
-where the configuration gives no label, the distance between tick and receipt says which of the three it is.
+the distance between tick and receipt says which of the three it is, and gives the label where the Feed gives none.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ _SECOND = 1_000_000_000
 _LIVE_WITHIN_NS = 60 * _SECOND
 _DELAYED_WITHIN_NS = 6 * 3600 * _SECOND
 _DAY_NS = 24 * 3600 * _SECOND
-_NOT_LIVE_WORDS = ("replay", "record", "synthetic", "simulat")
 
 
 class Freshness(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,10 +50,10 @@ def iso_time(time_ns: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
-def delay_label(configured: str, tick_ns: int, received_ns: int) -> str:
-    """Return the configured label; without one, what the distance from tick to receipt shows."""
-    if configured or not received_ns or not tick_ns:
-        return configured
+def delay_label(data_label: str, tick_ns: int, received_ns: int) -> str:
+    """Return the Feed's own label; without one, what the distance from tick to receipt shows."""
+    if data_label or not received_ns or not tick_ns:
+        return data_label
     behind_ns = received_ns - tick_ns
     if abs(behind_ns) <= _LIVE_WITHIN_NS:
         return ""
@@ -63,9 +62,9 @@ def delay_label(configured: str, tick_ns: int, received_ns: int) -> str:
     return f"recorded session of {iso_time(tick_ns)[:10]}"
 
 
-def is_live(label: str) -> bool:
+def is_live(tick_ns: int, received_ns: int) -> bool:
     """Return whether event time follows the clock on the wall, delayed or not."""
-    return not any(word in label.lower() for word in _NOT_LIVE_WORDS)
+    return not received_ns or -_LIVE_WITHIN_NS <= received_ns - tick_ns <= _DELAYED_WITHIN_NS
 
 
 def freshness_of(
@@ -74,7 +73,7 @@ def freshness_of(
     received_ns: int,
     evaluated_ns: int,
     now_ns: int,
-    configured_delay: str = "",
+    data_label: str = "",
     problem: str = "",
     ages: bool = True,
 ) -> Freshness:
@@ -83,8 +82,8 @@ def freshness_of(
     *problem* says why the gateway itself is behind (its cache is lost). What happened once, such as a signal, does not
     grow stale: *ages* is false for it.
     """
-    label = delay_label(configured_delay, tick_ns, received_ns or evaluated_ns)
-    live = is_live(label)
+    label = delay_label(data_label, tick_ns, received_ns or evaluated_ns)
+    live = is_live(tick_ns, received_ns or evaluated_ns)
     lag_ns = now_ns - received_ns
     silent_ns = now_ns - evaluated_ns if evaluated_ns else 0
     reason = problem

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scanplane.gateway.freshness import Freshness, freshness_of
 from scanplane.gateway.hub import Hub
@@ -24,7 +24,7 @@ _LONGEST_LAG_NS = 3_600_000_000_000
 class Publisher:
     """Publishes what changes in *view*, each topic at most so often, and judges how fresh everything is.
 
-    *delays* are the configured labels by market; ``problem`` says why the gateway is behind, empty if it is not.
+    ``problem`` says why the gateway is behind, empty if it is not.
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class Publisher:
         view: View,
         hub: Hub,
         *,
-        delays: Mapping[str, str],
         max_updates_per_second: float,
         receipt_to_gateway: LatencyHistogram,
     ) -> None:
@@ -40,7 +39,6 @@ class Publisher:
         self.schedule = PublishSchedule(max_updates_per_second)
         self._view = view
         self._hub = hub
-        self._delays = delays
         self._latency = receipt_to_gateway
         self._wake = asyncio.Event()
 
@@ -94,20 +92,18 @@ class Publisher:
 
     def judge_board(self, board: Board) -> Freshness:
         """Say how fresh *board* is now."""
-        return self._judge(board.market, board.data_label, board.tick_ns, board.received_ns, board.evaluated_ns)
+        return self._judge(board.data_label, board.tick_ns, board.received_ns, board.evaluated_ns)
 
     def judge_signal(self, signal: Signal) -> Freshness:
         """Say how fresh *signal* is now; an old signal is no stale one."""
-        return self._judge(
-            signal.market, signal.data_label, signal.tick_ns, signal.received_ns, signal.evaluated_ns, ages=False
-        )
+        return self._judge(signal.data_label, signal.tick_ns, signal.received_ns, signal.evaluated_ns, ages=False)
 
     def judge_quote(self, quote: QuoteRow) -> Freshness:
         """Say how fresh *quote* is now; its market's newest board tells of the label."""
         newest = self._view.newest_part(quote.market)
         if newest is None:
-            return self._judge(quote.market, "", quote.tick_ns, 0, 0)
-        return self._judge(quote.market, newest.data_label, quote.tick_ns, newest.received_ns, newest.evaluated_ns)
+            return self._judge("", quote.tick_ns, 0, 0)
+        return self._judge(newest.data_label, quote.tick_ns, newest.received_ns, newest.evaluated_ns)
 
     def judge_status(self, status: RoleStatus) -> Freshness:
         """Say how fresh *status* is now: its time is the host's clock."""
@@ -120,15 +116,13 @@ class Publisher:
             problem=self.problem,
         )
 
-    def _judge(
-        self, market: str, label: str, tick_ns: int, received_ns: int, evaluated_ns: int, *, ages: bool = True
-    ) -> Freshness:
+    def _judge(self, label: str, tick_ns: int, received_ns: int, evaluated_ns: int, *, ages: bool = True) -> Freshness:
         return freshness_of(
             tick_ns=tick_ns,
             received_ns=received_ns,
             evaluated_ns=evaluated_ns,
             now_ns=time.time_ns(),
-            configured_delay=label or self._delays.get(market, ""),
+            data_label=label,
             problem=self.problem,
             ages=ages,
         )

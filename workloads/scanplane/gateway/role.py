@@ -55,11 +55,10 @@ class Gateway:
         )
         self._latency = self._make_histogram()
         self._hub = Hub(time.monotonic_ns)
-        self._view = View(configuration.markets)
+        self._view = View()
         self._publisher = Publisher(
             self._view,
             self._hub,
-            delays=configuration.delays,
             max_updates_per_second=configuration.max_updates_per_second,
             receipt_to_gateway=self._latency,
         )

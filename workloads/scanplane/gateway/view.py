@@ -54,8 +54,7 @@ class _Stream:
 class View:
     """A bounded picture of one namespace's boards, signals and statuses."""
 
-    def __init__(self, partitions: dict[str, int] | None = None) -> None:
-        self._configured_partitions = partitions or {}
+    def __init__(self) -> None:
         self._parts: dict[ScannerKey, dict[int, dict[int, BoardPart]]] = {}
         self._read_parts: set[tuple[ScannerKey, str]] = set()
         self._signals: dict[ScannerKey, deque[RecentSignal]] = {}
@@ -156,9 +155,6 @@ class View:
         groups = self._parts.get(key)
         if not groups:
             return 0, []
-        configured = self._configured_partitions.get(key[0])
-        if configured is not None and configured in groups:
-            return configured, list(groups[configured].values())
         count, parts = select_parts(groups)
         return count, list(parts.values())
 

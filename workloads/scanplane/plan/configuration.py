@@ -199,9 +199,7 @@ class AnalyzerConfiguration(Struct, frozen=True, kw_only=True, tag="analyzer", t
 
 
 class GatewayConfiguration(Struct, frozen=True, kw_only=True, tag="gateway", tag_field="role"):
-    """The gateway. ``markets`` gives each market's partition count, ``scanners`` each market's scanner names,
-    ``delays`` a label for each market whose data is delayed or not live (``15 min delayed``, ``replay``).
-    """
+    """The gateway. It finds markets and boards in the cache, so that a new Scanner does not restart it."""
 
     services: Services
     port: int
@@ -210,9 +208,6 @@ class GatewayConfiguration(Struct, frozen=True, kw_only=True, tag="gateway", tag
     max_clients: int
     max_client_bytes: int
     max_updates_per_second: float
-    markets: dict[str, int]
-    scanners: dict[str, tuple[str, ...]]
-    delays: dict[str, str]
     credentials_digest: str
     sources: dict[str, str]
 

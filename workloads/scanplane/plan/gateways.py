@@ -22,9 +22,6 @@ def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
         max_clients=gateway.max_clients or 1000,
         max_client_bytes=gateway.max_client_bytes or 4 * 1024 * 1024,
         max_updates_per_second=gateway.max_updates_per_second or 10.0,
-        markets={},
-        scanners={},
-        delays={},
         credentials_digest=credentials_digest(acceptance.inventory, (services.broker_url, services.cache_url, tokens)),
         sources=sources_of([(Kind.DATA_PLANE, "default", (services, gateway))]),
     )
