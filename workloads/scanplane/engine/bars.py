@@ -1,8 +1,9 @@
 """Apply second and minute bars to the columns: upsert by symbol and start, never sum.
 
 - Close, accumulated volume, session VWAP and official open are those of the bar with the greatest end that knows the
-  figure; of equal ends the later arrival. So a bar that is sent again replaces itself, and minute and second bars of
-  the same symbol agree instead of adding up.
+  figure; of equal ends the minute's, of one kind the later arrival. So a bar that is sent again replaces itself, minute
+  and second bars of the same symbol agree instead of adding up, and it makes no difference which of both kinds arrives
+  first: between two ticks a listener keeps the order of each channel, not that of channels.
 - Highs and lows: see ``scanplane.engine.records``.
 - Where a provider gives no accumulated volume (crypto, forex), volume is the sum of the latest versions of the bars,
   by kind; of each kind the newest 16 bars of a symbol can still be corrected or inserted, an older one is counted and
@@ -25,6 +26,8 @@ __all__ = ["apply_bars"]
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Keys = NDArray[np.int64]
+"""An instant and the kind of bar, minutes after seconds."""
 
 
 def apply_bars(
@@ -32,61 +35,65 @@ def apply_bars(
 ) -> None:
     """Apply bars of one *kind* that start within *day*; rows must be real."""
     sessions = session_of(bars.starts, day)
+    # One provider's second and minute bars of the same start, or end, are different bars.
+    start_keys, end_keys = bars.starts * 2 + kind, bars.instants * 2 + kind
     _count_repeated(columns, bars, kind, counts)
-    _apply_newest(columns, bars, "bar_price", "bar_ns", bars.closes)
-    _apply_newest(columns, bars, "session_vwap", "session_vwap_ns", bars.session_vwaps)
+    _apply_newest(columns, bars, "bar_price", "bar_end_key", bars.closes, end_keys)
+    _apply_newest(columns, bars, "session_vwap", "session_vwap_end_key", bars.session_vwaps, end_keys)
     # Before the open a provider repeats yesterday's official open, or none.
     opened = np.where(sessions >= REGULAR, bars.official_opens, np.nan)
-    _apply_newest(columns, bars, "official_open", "official_open_ns", opened)
-    _apply_open(columns, bars, sessions)
-    _apply_accumulated(columns, bars, sessions, last_tick_ns)
-    # One provider's second and minute bars of the same start are different bars.
-    keys = bars.starts * 2 + kind
+    _apply_newest(columns, bars, "official_open", "official_open_end_key", opened, end_keys)
+    _apply_open(columns, bars, sessions, start_keys)
+    _apply_accumulated(columns, bars, sessions, end_keys, last_tick_ns)
     for side, values in ((HIGHS, bars.highs), (LOWS, -bars.lows)):
         known = ~np.isnan(values)
         cells = (sessions + side) * columns.capacity + bars.rows
-        apply_records(columns, cells[known], keys[known], values[known])
+        apply_records(columns, cells[known], start_keys[known], values[known])
     _apply_sums(columns, bars, kind, counts)
 
 
-def _apply_newest(columns: Columns, bars: BarBatch, value: str, time: str, figures: Numbers) -> None:
+def _apply_newest(columns: Columns, bars: BarBatch, value: str, key: str, figures: Numbers, end_keys: Keys) -> None:
     known = ~np.isnan(figures)
     if known.any():
-        keep_newest(columns[value], columns[time], bars.rows[known], figures[known], bars.instants[known])
+        keep_newest(columns[value], columns[key], bars.rows[known], figures[known], end_keys[known])
 
 
-def _apply_open(columns: Columns, bars: BarBatch, sessions: NDArray[np.intp]) -> None:
-    starts = columns["bar_open_ns"]
-    chosen = (sessions == REGULAR) & (bars.starts <= starts[bars.rows]) & ~np.isnan(bars.opens)
+def _apply_open(columns: Columns, bars: BarBatch, sessions: Rows, start_keys: Keys) -> None:
+    earliest = columns["bar_open_start_key"]
+    chosen = (sessions == REGULAR) & (start_keys <= earliest[bars.rows]) & ~np.isnan(bars.opens)
     if chosen.any():
-        rows, opens, begun = bars.rows[chosen], bars.opens[chosen], bars.starts[chosen]
-        np.minimum.at(starts, rows, begun)
-        first = begun == starts[rows]
+        rows, opens, keys = bars.rows[chosen], bars.opens[chosen], start_keys[chosen]
+        np.minimum.at(earliest, rows, keys)
+        first = keys == earliest[rows]
         columns["bar_open"][rows[first]] = opens[first]
 
 
-def _apply_accumulated(columns: Columns, bars: BarBatch, sessions: NDArray[np.intp], last_tick_ns: int) -> None:
+def _apply_accumulated(columns: Columns, bars: BarBatch, sessions: Rows, end_keys: Keys, last_tick_ns: int) -> None:
     known = ~np.isnan(bars.accumulated_volumes)
     if not known.any():
         return
-    rows, volumes = bars.rows[known], bars.accumulated_volumes[known]
-    first_seen = np.isnan(columns["accumulated_volume"][rows])
-    if first_seen.any():
-        # Reversed, so that of several the first in order stays.
-        begins = rows[first_seen][::-1]
-        before = volumes[first_seen] - np.nan_to_num(bars.volumes[known][first_seen])
-        columns["volume_before"][begins] = np.maximum(before, 0.0)[::-1]
-        columns["volume_since_ns"][begins] = last_tick_ns
-    keep_newest(columns["accumulated_volume"], columns["accumulated_volume_ns"], rows, volumes, bars.instants[known])
+    rows, volumes, keys = bars.rows[known], bars.accumulated_volumes[known], end_keys[known]
+    _begin_windows(columns, rows, volumes - np.nan_to_num(bars.volumes[known]), last_tick_ns)
+    keep_newest(columns["accumulated_volume"], columns["accumulated_volume_end_key"], rows, volumes, keys)
     early = sessions[known] == PREMARKET
     if early.any():
         keep_newest(
             columns["premarket_accumulated_volume"],
-            columns["premarket_accumulated_volume_ns"],
+            columns["premarket_accumulated_volume_end_key"],
             rows[early],
             volumes[early],
-            bars.instants[known][early],
+            keys[early],
         )
+
+
+def _begin_windows(columns: Columns, rows: Rows, before: Numbers, last_tick_ns: int) -> None:
+    """Remember the volume *before* a symbol's first bars: the least of those that come before the next tick."""
+    befores, since = columns["volume_before"], columns["volume_since_ns"]
+    first_seen = rows[np.isnan(columns["accumulated_volume"][rows])]
+    befores[first_seen], since[first_seen] = np.inf, last_tick_ns
+    begins = since[rows] == last_tick_ns
+    if begins.any():
+        np.minimum.at(befores, rows[begins], np.maximum(before[begins], 0.0))
 
 
 def _apply_sums(columns: Columns, bars: BarBatch, kind: int, counts: EngineCounts) -> None:

@@ -24,7 +24,7 @@ __all__ = [
     "SESSIONS",
 ]
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 PREMARKET, REGULAR, POSTMARKET = 0, 1, 2
 SESSIONS = 3
@@ -51,19 +51,19 @@ DAY_COLUMNS = (
     Column("trade_notional", "<f8", 0.0),
     Column("trade_notional_volume", "<f8", 0.0),
     Column("trade_extreme", "<f8", _LEAST, 2 * SESSIONS),
-    # The newest bar that knew each figure, and when it ended.
+    # The newest bar that knew each figure, and when it ended (of the first: began), doubled, plus 1 for a minute bar.
     Column("bar_price", "<f8", _UNKNOWN),
-    Column("bar_ns", "<i8", _NEVER),
+    Column("bar_end_key", "<i8", _NEVER),
     Column("bar_open", "<f8", _UNKNOWN),
-    Column("bar_open_ns", "<i8", _NEVER_YET),
+    Column("bar_open_start_key", "<i8", _NEVER_YET),
     Column("official_open", "<f8", _UNKNOWN),
-    Column("official_open_ns", "<i8", _NEVER),
+    Column("official_open_end_key", "<i8", _NEVER),
     Column("session_vwap", "<f8", _UNKNOWN),
-    Column("session_vwap_ns", "<i8", _NEVER),
+    Column("session_vwap_end_key", "<i8", _NEVER),
     Column("accumulated_volume", "<f8", _UNKNOWN),
-    Column("accumulated_volume_ns", "<i8", _NEVER),
+    Column("accumulated_volume_end_key", "<i8", _NEVER),
     Column("premarket_accumulated_volume", "<f8", _UNKNOWN),
-    Column("premarket_accumulated_volume_ns", "<i8", _NEVER),
+    Column("premarket_accumulated_volume_end_key", "<i8", _NEVER),
     Column("newest_start_ns", "<i8", _NEVER, 2),
     # Highs and lows of bars, correctable: see scanplane.engine.records.
     Column("record_key", "<i8", _NEVER, 2 * SESSIONS),

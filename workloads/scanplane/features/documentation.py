@@ -54,7 +54,7 @@ trades with the same exchange time, the one that arrived last is the last.
 Highs and lows are those of trades and bars together. `price` follows trades, and bars only until the symbol's first
 eligible trade of the day. `volume`, `vwap` and `open` follow bars as soon as one gave the provider's own figure, because
 it includes what was traded before Scanplane began to listen. Second and minute bars of the same symbol never add up:
-of both, the one that ended last says the figure.
+of both, the one that ended last says the figure, and of two that ended together the minute.
 
 ### Corrected bars
 
