@@ -6,7 +6,7 @@ UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ticks check test bench generate format clean
+.PHONY: help demo demo-ticks check test bench generate lock format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: $(VENV)/.development ## Measure against the original library, side by sid
 
 generate: $(VENV)/.development ## Write every generated file again: crds/, docs/features.md, docs/openapi.json
 	@$(RUN)/python -m scanplane.cli.generate
+
+lock: $(VENV)/bin/uv ## Pin the dependencies of pyproject.toml again, with hashes and no index
+	@$(UV) pip compile pyproject.toml --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
+	@$(UV) pip compile pyproject.toml --group dev --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
 
 format: $(VENV)/.development ## Format the code
 	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format .
