@@ -38,13 +38,21 @@ def _bounded(seconds: float) -> float:
     return seconds
 
 
-def measure_original_publish(amqp_url: str, seconds: float, *, events_per_frame: int = 100) -> float:
+def measure_original_publish(
+    amqp_url: str, seconds: float, *, events_per_frame: int = 100, confirms: bool = True
+) -> float:
     """Return how many events a second the original's listener gets confirmed by the broker at *amqp_url*.
 
+    Without *confirms*, which it can be told but is not by default, it is what it has written to its socket.
     The broker may be behind a proxy that adds delay. It declares the original's queues (``aggregate``, ``trades`` ...)
     there. Raises OriginalUnavailableError.
     """
-    arguments = {"amqp_url": amqp_url, "seconds": _bounded(seconds), "events_per_frame": events_per_frame}
+    arguments = {
+        "amqp_url": amqp_url,
+        "seconds": _bounded(seconds),
+        "events_per_frame": events_per_frame,
+        "confirms": confirms,
+    }
     result = run_in_original(_HERE / "publish.py", arguments, seconds=seconds)
     return float(result["events_per_second"])
 

@@ -5,7 +5,7 @@ to a WebSocket server in this process that offers frames without end, and ``Mass
 handle_messages, _publish_message, WebSocketMessageSerde, QueueNameResolver) with its default of confirms on.
 Counted are events whose publishing was awaited, in ``connection_status``. No telemetry exporter is set up.
 
-Reads ``{"amqp_url", "seconds", "events_per_frame"}`` from standard input.
+Reads ``{"amqp_url", "seconds", "events_per_frame", "confirms"}`` from standard input.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 _MESSAGE_TTL_MS = 5000
 _WARM_UP_SECONDS = 1.0
+_CLOSE_SECONDS = 0.1  # when it ends, the figure is taken
 _QUEUE = "aggregate"
 
 
@@ -38,14 +39,17 @@ async def _offer(connection: ServerConnection, frames: list[str]) -> None:
             await connection.send(frame)
 
 
-async def _measure(amqp_url: str, seconds: float, events_per_frame: int) -> dict[str, object]:
+async def _measure(amqp_url: str, seconds: float, events_per_frame: int, *, confirms: bool) -> dict[str, object]:
     frames = aggregate_frames(events_per_frame)
     setup = MassiveDataQueues(amqp_url, _MESSAGE_TTL_MS)
     await setup.setup_queues()
     await setup.shutdown()
-    queues = MassiveDataQueues(amqp_url, _MESSAGE_TTL_MS)
+    queues = MassiveDataQueues(amqp_url, _MESSAGE_TTL_MS, publisher_confirms=confirms)
     await queues.connect()
-    async with serve(lambda connection: _offer(connection, frames), "127.0.0.1", 0, compression=None) as server:
+    offer = serve(
+        lambda connection: _offer(connection, frames), "127.0.0.1", 0, compression=None, close_timeout=_CLOSE_SECONDS
+    )
+    async with offer as server:
         port = server.sockets[0].getsockname()[1]
         listener = MassiveDataListener(
             message_handler=queues.handle_messages,

@@ -10,10 +10,9 @@ import msgspec
 from scanplane.broker.interface import BatonHold, BrokerUnavailableError, Publisher, QueueLimits
 from scanplane.feeds.factory import open_feed
 from scanplane.feeds.interface import ConnectionPhase, FeedConnection
-from scanplane.listener.clock import ClockState
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.pipeline import Pipeline
-from scanplane.listener.routing import Router
+from scanplane.listener.routing import Router, RouteState
 from scanplane.listener.totals import StreamTotals
 from scanplane.plan.configuration import ListenerConfiguration, Route, configuration_hash
 from scanplane.roles.backoff import Backoff, wait_unless
@@ -44,6 +43,7 @@ class Listener:
         self._connection: FeedConnection | None = None
         self._pipeline: Pipeline | None = None
         self._routers: list[Router] = []
+        self._states: dict[str, RouteState] = {}
         self._publishers: dict[str, Publisher] = {}
         self._totals = StreamTotals()
         self._latency = telemetry.latency(
@@ -104,17 +104,17 @@ class Listener:
                 return
 
     async def _work(self, hold: BatonHold, stop: asyncio.Event) -> None:
-        """Hold the connection until *stop*; then close it, publish what was received, and leave the clocks."""
+        """Hold the connection until *stop*; then close it, publish what was received, and leave the routes' states."""
         assert self._connection is not None
         connection = self._connection
-        clocks = _decode_memo(hold.memo)
+        states = _decode_memo(hold.memo) or self._states
         async with AsyncExitStack() as stack:
-            stack.callback(self._totals.end)
+            stack.callback(self._end_term)
             for route in self._configuration.routes:
                 self._publishers[route.market] = await stack.enter_async_context(
                     self._services.broker.publisher(route.market, _limits(route), confirms=route.publisher_confirms)
                 )
-            self._routers = [self._router(route, hold.generation, clocks) for route in self._configuration.routes]
+            self._routers = [self._router(route, hold.generation, states) for route in self._configuration.routes]
             self._pipeline = pipeline = Pipeline(
                 self._buffer,
                 connection.decoder,
@@ -156,13 +156,18 @@ class Listener:
             left = sum(publisher.counts.waiting_batches for publisher in self._publishers.values())
             self._lifecycle.log.warning("%d batches could not be published before the hand-over", left)
 
-    def _router(self, route: Route, epoch: int, clocks: dict[str, ClockState]) -> Router:
+    def _end_term(self) -> None:
+        """Keep what this term has counted, and where it stopped: perhaps nobody else holds the baton before the next."""
+        self._totals.end()
+        self._states = {router.route.market: router.state for router in self._routers}
+
+    def _router(self, route: Route, epoch: int, states: dict[str, RouteState]) -> Router:
         return Router(
             self._configuration.feed,
             route,
             epoch,
             self._publishers[route.market].publish,
-            clock_state=clocks.get(route.market),
+            state=states.get(route.market),
             traceparent=self._traceparent,
         )
 
@@ -230,15 +235,14 @@ def _limits(route: Route) -> QueueLimits:
 
 
 def _encode_memo(routers: list[Router]) -> bytes:
-    states = {router.route.market: router.clock.state for router in routers if router.clock is not None}
-    return msgspec.json.encode(states)
+    return msgspec.json.encode({router.route.market: router.state for router in routers})
 
 
-def _decode_memo(memo: bytes) -> dict[str, ClockState]:
-    """Return the clocks that the last holder left; none after a kill, and none if it wrote another format."""
+def _decode_memo(memo: bytes) -> dict[str, RouteState]:
+    """Return the states that the last holder left; none after a kill, and none if it wrote another format."""
     if not memo:
         return {}
     try:
-        return msgspec.json.decode(memo, type=dict[str, ClockState])
+        return msgspec.json.decode(memo, type=dict[str, RouteState])
     except msgspec.DecodeError:
         return {}
