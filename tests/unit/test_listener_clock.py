@@ -1,9 +1,17 @@
 """Where ticks stand among events."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanplane.listener.clock import REWIND_AFTER, ClockState, EventClock, Step
+from scanplane.listener.clock import (
+    MAX_AHEAD,
+    REFUSE_AFTER,
+    REWIND_AFTER,
+    ClockState,
+    EventClock,
+    Step,
+)
 from scanplane.marketdata.batches import Tick
 from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Event, Trade
@@ -90,12 +98,39 @@ def test_silence_closes_the_open_interval_and_changes_no_later_tick() -> None:
     assert [Tick(START + INTERVAL), *after_silence] == placed(steady, [START + 5 * SECOND])
 
 
-def test_one_event_far_ahead_is_refused_when_the_next_disagrees() -> None:
+def test_one_event_far_ahead_is_refused_when_others_keep_to_the_old_time() -> None:
     clock = EventClock(INTERVAL)
     placed(clock, [START])
-    assert placed(clock, [START + 3600 * SECOND, START + 1]) == [trade(START + 1)]
-    assert clock.counts.refused_jumps == 1
-    assert clock.newest_ns == START + 1
+    others = [START + step for step in range(1, REFUSE_AFTER + 1)]
+    assert placed(clock, [START + 3600 * SECOND, *others]) == [trade(at) for at in others]
+    assert (clock.counts.refused_jumps, clock.waiting_events) == (1, 0)
+    assert clock.newest_ns == others[-1]
+
+
+@pytest.mark.parametrize("late", [[-30], [45], [80], [80, 45], [0] * 500])
+def test_late_corrections_after_a_quiet_spell_do_not_push_out_the_first_event_of_the_present(late: list[int]) -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    arriving = [START + seconds * SECOND for seconds in (300, *late, 301, 302)]
+    passed = [step for step in placed(clock, arriving) if isinstance(step, Trade)]
+    assert sorted(event.exchange_ns for event in passed) == sorted(arriving)
+    assert (clock.counts.refused_jumps, clock.waiting_events, clock.newest_ns) == (0, 0, START + 302 * SECOND)
+
+
+def test_events_that_are_minutes_apart_each_confirm_the_one_before() -> None:
+    clock = EventClock(INTERVAL)
+    arriving = [START + minutes * 60 * SECOND for minutes in range(0, 50, 5)]
+    passed = [step for step in placed(clock, arriving) if isinstance(step, Trade)]
+    assert [event.exchange_ns for event in passed] == arriving[:-1]
+    assert (clock.counts.refused_jumps, clock.waiting_events) == (0, 1)
+
+
+def test_of_many_events_ahead_that_nothing_confirms_only_so_many_wait() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START])
+    falling = [START + (100 - hours) * 3600 * SECOND for hours in range(MAX_AHEAD + 5)]
+    assert placed(clock, falling) == []
+    assert (clock.counts.refused_jumps, clock.waiting_events) == (5, MAX_AHEAD)
 
 
 def test_a_jump_that_the_next_event_confirms_is_believed() -> None:

@@ -5,8 +5,11 @@ evaluates the same instants. Which ticks there are follows from the events' own 
 interval in which something happened is closed by a tick at its end, and an event that comes after a pause is preceded by
 a tick at the last boundary before it. So the same recording gives the same ticks at any speed.
 
-One wrong timestamp must not move the clock of a whole market. An event more than a minute ahead waits until the next one
-agrees with it; events more than an hour behind wait until a hundred in a row agree that the recording began again.
+One wrong timestamp must not move the clock of a whole market. An event more than a minute ahead waits until another one
+is as late as it, but for a minute; it is refused once three others have moved the old time on instead. Late events say
+nothing about the present: after a quiet spell, and after the close, many a bar comes late or corrected between the first
+event of the present and the second.
+Events more than an hour behind wait until a hundred in a row agree that the recording began again.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ __all__ = ["ClockCounts", "ClockState", "EventClock", "Run", "Step"]
 
 MINUTE_NS = 60 * 10**9
 HOUR_NS = 3600 * 10**9
+REFUSE_AFTER = 3
+MAX_AHEAD = 16
 REWIND_AFTER = 100
 
 Run = tuple[Channel, list[Event]]
@@ -56,7 +61,8 @@ class EventClock:
         self._last_tick_ns = state.last_tick_ns
         self._newest_ns = state.newest_ns
         self._open = state.open_interval
-        self._ahead: Run | None = None
+        self._ahead: list[tuple[Channel, Event]] = []
+        self._doubts = 0
         self._behind: list[tuple[Channel, Event]] = []
         self.counts = ClockCounts()
 
@@ -73,7 +79,7 @@ class EventClock:
     def place(self, channel: Channel, events: list[Event]) -> list[Step]:
         """Return *events* with the ticks that belong before and between them."""
         times = [event.exchange_ns for event in events]
-        if self._last_tick_ns is not None and self._ahead is None and not self._behind:
+        if self._last_tick_ns is not None and not self._ahead and not self._behind:
             newest_ns = max(times)
             within = newest_ns < self._last_tick_ns + self._interval_ns
             if within and min(times) > self._newest_ns - HOUR_NS:
@@ -95,16 +101,15 @@ class EventClock:
     @property
     def waiting_events(self) -> int:
         """How many events wait for others to agree with their time."""
-        return len(self._behind) + (self._ahead is not None)
+        return len(self._behind) + len(self._ahead)
 
     def close(self, host_ns: int) -> list[Step]:
         """Return what waits, since nothing more will come; an event from the future of the host's clock is refused."""
+        waiting, self._ahead = self._ahead, []
         steps = self._release_behind()
-        if self._ahead is not None:
-            channel, events = self._ahead
-            self._ahead = None
-            if events[0].exchange_ns <= host_ns + MINUTE_NS:
-                steps += self._accept(channel, events[0])
+        for channel, event in waiting:
+            if event.exchange_ns <= host_ns + MINUTE_NS:
+                steps += self._accept(channel, event)
             else:
                 self.counts.refused_jumps += 1
         return steps
@@ -120,7 +125,7 @@ class EventClock:
         steps: list[Step] = []
         run: list[Event] = []
         for event, time_ns in zip(events, times, strict=True):
-            calm = self._ahead is None and not self._behind and self._last_tick_ns is not None
+            calm = not self._ahead and not self._behind and self._last_tick_ns is not None
             if calm and self._is_near(time_ns) and time_ns < (self._last_tick_ns or 0) + self._interval_ns:
                 self._newest_ns = max(self._newest_ns, time_ns)
                 self._open = True
@@ -146,30 +151,47 @@ class EventClock:
             return self._judge_ahead(channel, event)
         if time_ns <= self._newest_ns - HOUR_NS:
             return self._judge_behind(channel, event)
-        steps = self._release_behind()
-        if self._ahead is not None:
-            self._ahead = None
-            self.counts.refused_jumps += 1
-        return steps + self._accept(channel, event)
+        if self._ahead and time_ns > self._newest_ns:
+            self._doubt()
+        steps = self._release_behind() + self._accept(channel, event)
+        return steps + self._believe(self._newest_ns)
 
     def _judge_ahead(self, channel: Channel, event: Event) -> list[Step]:
-        if self._ahead is None:
-            self._ahead = (channel, [event])
-            return []
-        waiting_channel, (waiting,) = self._ahead
-        if event.exchange_ns < waiting.exchange_ns - MINUTE_NS:
-            self._ahead = (channel, [event])
+        steps = self._believe(event.exchange_ns)
+        if steps:
+            return steps + self._place_one(channel, event)
+        self._ahead.append((channel, event))
+        self._doubts = 0
+        if len(self._ahead) > MAX_AHEAD:
+            del self._ahead[0]
             self.counts.refused_jumps += 1
+        return []
+
+    def _believe(self, time_ns: int) -> list[Step]:
+        """Let in, in the order of arrival, what waits and is at most a minute ahead of *time_ns*."""
+        believed = [pair for pair in self._ahead if pair[1].exchange_ns <= time_ns + MINUTE_NS]
+        if not believed:
             return []
-        self._ahead = None
-        steps = self._release_behind() + self._accept(waiting_channel, waiting)
-        return steps + self._place_one(channel, event)
+        self._ahead = [pair for pair in self._ahead if pair[1].exchange_ns > time_ns + MINUTE_NS]
+        steps = self._release_behind()
+        for channel, event in believed:
+            steps += self._accept(channel, event)
+        return steps
+
+    def _doubt(self) -> None:
+        """One more event has moved the old time on."""
+        self._doubts += 1
+        if self._doubts >= REFUSE_AFTER:
+            self.counts.refused_jumps += len(self._ahead)
+            self._ahead = []
 
     def _judge_behind(self, channel: Channel, event: Event) -> list[Step]:
         self._behind.append((channel, event))
         if len(self._behind) < REWIND_AFTER:
             return []
-        waiting, self._behind, self._ahead = self._behind, [], None
+        waiting, self._behind = self._behind, []
+        self.counts.refused_jumps += len(self._ahead)
+        self._ahead = []
         first_ns = min(each.exchange_ns for _, each in waiting)
         self.counts.rewinds += 1
         self._open = False
