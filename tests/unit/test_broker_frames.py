@@ -44,6 +44,8 @@ headers = st.builds(
     count=st.integers(0, 2**31),
     first_received_ns=st.integers(0, 2**63 - 1),
     last_received_ns=st.integers(0, 2**63 - 1),
+    numbered_since=st.integers(0, 2**53),
+    first_sequence=st.integers(0, 2**63 - 1),
     traceparent=st.just("") | st.from_regex(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", fullmatch=True),
 )
 
@@ -76,7 +78,7 @@ def test_the_trace_context_is_a_header_that_standard_tools_read() -> None:
 
 def test_the_header_is_a_line_that_people_can_read() -> None:
     assert encode_header(batch(3).header) == (
-        b'["massive","us-stocks",0,1,"Trades",1763832013123,3,100,1763832013123456789,1763832013123456999]'
+        b'["massive","us-stocks",0,1,"Trades",1763832013123,3,100,1763832013123456789,1763832013123456999,0,0]'
     )
 
 

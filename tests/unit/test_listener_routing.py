@@ -74,6 +74,33 @@ def test_every_batch_of_a_partition_is_numbered_without_a_gap_and_carries_epoch_
                 assert batch.header.first_received_ns <= batch.header.last_received_ns
 
 
+def test_the_next_router_counts_on_where_the_last_one_stopped() -> None:
+    sent: list[Batch] = []
+    first = Router("massive", msgspec.structs.replace(ROUTE, partitions=2), 7, sent.append)
+    for step in range(3):
+        first.take(Channel.TRADES, trades(("A", START + step * SECOND), ("B", START + step * SECOND)), 1)
+    first.flush()
+    second = Router("massive", first.route, 8, sent.append, state=first.state)
+    second.take(Channel.TRADES, trades(("A", START + 3 * SECOND)), 1)
+    second.flush()
+    for index in (0, 1):
+        headers = [batch.header for batch in sent if batch.header.partition.index == index]
+        assert [header.sequence for header in headers] == list(range(len(headers)))
+        assert {header.numbered_since for header in headers} == {7}
+        started = next(header.sequence for header in headers if header.epoch == 8)
+        assert {header.first_sequence for header in headers if header.epoch == 8} == {started}
+
+
+def test_a_router_of_another_number_of_partitions_begins_to_count_anew() -> None:
+    sent: list[Batch] = []
+    first = Router("massive", msgspec.structs.replace(ROUTE, partitions=2), 7, sent.append)
+    first.take(Channel.TRADES, trades(("A", START)), 1)
+    second = Router("massive", ROUTE, 8, sent.append, state=first.state)
+    second.take(Channel.TRADES, trades(("A", START + SECOND)), 1)
+    header = sent[-1].header
+    assert (header.sequence, header.numbered_since, header.first_sequence) == (0, 8, 0)
+
+
 def test_all_partitions_get_the_same_ticks() -> None:
     sent: list[Batch] = []
     router = Router("massive", msgspec.structs.replace(ROUTE, partitions=3), 1, sent.append)

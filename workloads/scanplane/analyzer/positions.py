@@ -15,10 +15,11 @@ __all__ = ["Position", "PositionCounts", "Positions", "Verdict"]
 
 
 class Position(Struct, frozen=True, array_like=True):
-    """The last batch of a feed's stream that was applied."""
+    """The last batch of a feed's stream that was applied; see :mod:`scanplane.marketdata.batches`."""
 
     epoch: int
     sequence: int
+    numbered_since: int = 0
 
 
 class Verdict(enum.Enum):
@@ -54,7 +55,7 @@ class Positions:
     def judge(self, header: BatchHeader) -> Verdict:
         """Say whether the batch is the next of its stream, and move on if it is; what lies between is counted missing."""
         known = self._by_feed.get(header.feed)
-        expected = 0
+        expected = header.first_sequence
         if known is not None and header.epoch < known.epoch:
             self.counts.outdated_batches += 1
             return Verdict.OUTDATED
@@ -65,6 +66,8 @@ class Positions:
             expected = known.sequence + 1
         elif known is not None:
             self.counts.handovers += 1
+            if header.numbered_since == known.numbered_since:
+                expected = known.sequence + 1
         self.counts.missing_batches += header.sequence - expected
-        self._by_feed[header.feed] = Position(header.epoch, header.sequence)
+        self._by_feed[header.feed] = Position(header.epoch, header.sequence, header.numbered_since)
         return Verdict.NEXT

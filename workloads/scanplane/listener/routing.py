@@ -15,9 +15,17 @@ from scanplane.marketdata.events import Event
 from scanplane.marketdata.partitions import Partition, partition_of
 from scanplane.plan.configuration import Route
 
-__all__ = ["RouteCounts", "Router"]
+__all__ = ["RouteCounts", "RouteState", "Router"]
 
 MAX_BATCH_EVENTS = 1000
+
+
+class RouteState(Struct, frozen=True, kw_only=True):
+    """What the next listener needs to go on: the clock, and each partition's next number."""
+
+    clock: ClockState | None = None
+    sequences: tuple[int, ...] = ()
+    numbered_since: int = 0
 
 
 class RouteCounts(Struct, kw_only=True):
@@ -47,24 +55,37 @@ class Router:
         epoch: int,
         publish: Callable[[Batch], None],
         *,
-        clock_state: ClockState | None = None,
+        state: RouteState | None = None,
         traceparent: Callable[[], str] = str,
     ) -> None:
         self.route = route
         self.counts = RouteCounts()
-        self.clock = EventClock(route.evaluation_interval_ns, clock_state) if route.stamps_ticks else None
+        state = state or RouteState()
+        self.clock = EventClock(route.evaluation_interval_ns, state.clock) if route.stamps_ticks else None
         self._feed = feed
         self._epoch = epoch
         self._publish = publish
         self._traceparent = traceparent
         self._partitions = [Partition(index, route.partitions) for index in range(route.partitions)]
-        self._sequences = [0] * route.partitions
+        goes_on = len(state.sequences) == route.partitions
+        self._numbered_since = state.numbered_since if goes_on else epoch
+        self._first_sequences = state.sequences if goes_on else (0,) * route.partitions
+        self._sequences = list(self._first_sequences)
         self._held: dict[tuple[int, Channel], _Held] = {}
         self._symbols = {
             channel: None if symbols is None else frozenset(symbols) for channel, symbols in route.channels.items()
         }
         self._partition_of: dict[str, int] = {}
         self._received_ns = 0
+
+    @property
+    def state(self) -> RouteState:
+        """What to hand over."""
+        return RouteState(
+            clock=None if self.clock is None else self.clock.state,
+            sequences=tuple(self._sequences),
+            numbered_since=self._numbered_since,
+        )
 
     @property
     def holds_events(self) -> bool:
@@ -179,4 +200,6 @@ class Router:
             first_received_ns=first_received_ns,
             last_received_ns=last_received_ns,
             traceparent=self._traceparent(),
+            numbered_since=self._numbered_since,
+            first_sequence=self._first_sequences[index],
         )

@@ -3,6 +3,10 @@
 A stream is all batches of one (feed, market, partition). Within it, ``sequence`` counts every batch from 0, ticks
 included, and ``epoch`` is the generation of the baton that the listener held: both only grow, so a gap, a repeat
 and a listener that came back from the dead are seen by comparing two numbers.
+
+A listener that knows where the last one stopped counts on from there, so that what was lost between the two is seen as well: by
+a broker that died with its queues, for instance. ``numbered_since`` is the epoch in which the counting began, and
+``first_sequence`` the first number of this epoch. A listener that knows of none before it begins anew.
 """
 
 from collections.abc import Sequence
@@ -42,6 +46,8 @@ class BatchHeader(Struct, frozen=True, array_like=True):
     first_received_ns: int
     last_received_ns: int
     traceparent: str = ""
+    numbered_since: int = 0
+    first_sequence: int = 0
 
 
 class Batch(Struct, frozen=True):

@@ -22,7 +22,7 @@ from scanplane.marketdata.partitions import Partition
 
 __all__ = ["PublicationMarshaller", "decode_header", "encode_header"]
 
-_Header = tuple[str, str, int, int, Channel | None, int, int, int, int, int]
+_Header = tuple[str, str, int, int, Channel | None, int, int, int, int, int, int, int]
 _DECODER = msgspec.json.Decoder(_Header)
 _ENCODER = msgspec.json.Encoder()
 
@@ -51,6 +51,8 @@ def encode_header(header: BatchHeader) -> bytes:
             header.count,
             header.first_received_ns,
             header.last_received_ns,
+            header.numbered_since,
+            header.first_sequence,
         )
     )
 
@@ -60,7 +62,9 @@ def decode_header(headers: Mapping[str, object]) -> BatchHeader:
     encoded = headers.get("batch")
     if not isinstance(encoded, str):
         raise msgspec.DecodeError("the message has no header named batch")
-    feed, market, index, count, channel, epoch, sequence, events, first_ns, last_ns = _DECODER.decode(encoded)
+    feed, market, index, count, channel, epoch, sequence, events, first_ns, last_ns, since, first = _DECODER.decode(
+        encoded
+    )
     traceparent = headers.get("traceparent", "")
     return BatchHeader(
         feed=feed,
@@ -73,6 +77,8 @@ def decode_header(headers: Mapping[str, object]) -> BatchHeader:
         first_received_ns=first_ns,
         last_received_ns=last_ns,
         traceparent=traceparent if isinstance(traceparent, str) else "",
+        numbered_since=since,
+        first_sequence=first,
     )
 
 
