@@ -83,6 +83,10 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
+    def wait(self, patience_s: float) -> int:
+        """Wait until it has ended by itself; return its exit code. Raises TimeoutExpired."""
+        return self._process.wait(patience_s)
+
     def end(self, number: signal.Signals = signal.SIGTERM, patience_s: float = 15.0) -> None:
         """Send *number*, wait, and kill what is still there after *patience_s*."""
         if self.running:
