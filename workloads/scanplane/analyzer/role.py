@@ -14,7 +14,7 @@ from scanplane.plan.configuration import AnalyzerConfiguration, configuration_ha
 from scanplane.reference import ReferenceDataError, UnknownCalendarError, load_calendar, load_reference
 from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleInputError, RoleServices
-from scanplane.roles.lifecycle import Lifecycle
+from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
@@ -23,16 +23,16 @@ __all__ = ["Analyzer"]
 PREFETCH = 4000
 
 
-class Analyzer:
+class Analyzer(LifecycleRole):
     """One analyzer, made from one configuration; see :class:`scanplane.roles.interface.Role`."""
 
     def __init__(self, configuration: AnalyzerConfiguration, services: RoleServices, telemetry: Telemetry) -> None:
+        super().__init__(
+            Lifecycle(role="analyzer", instance=configuration.name, configuration=configuration_hash(configuration))
+        )
         self._configuration = configuration
         self._services = services
         self._telemetry = telemetry
-        self._lifecycle = Lifecycle(
-            role="analyzer", instance=configuration.name, configuration=configuration_hash(configuration)
-        )
         self._latency = telemetry.latency(
             "tick_to_board",
             "From the receipt of the newest event behind a board to the board in the cache.",
@@ -43,21 +43,6 @@ class Analyzer:
         self._consumption: Consumption | None = None
         self._positions: Positions | None = None
         self._writer: ResultWriter | None = None
-
-    @property
-    def name(self) -> str:
-        """The instance's name."""
-        return self._configuration.name
-
-    @property
-    def standby(self) -> asyncio.Event:
-        """Set once reference data and calendar are loaded."""
-        return self._lifecycle.standby
-
-    @property
-    def active(self) -> asyncio.Event:
-        """Set while consuming under the baton."""
-        return self._lifecycle.active
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until *stop* is set; see the restart contract."""

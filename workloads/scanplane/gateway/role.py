@@ -18,7 +18,7 @@ from scanplane.gateway.tokens import TokenError, Tokens
 from scanplane.gateway.view import View
 from scanplane.plan.configuration import GatewayConfiguration, configuration_hash
 from scanplane.roles.interface import RoleInputError, RoleServices
-from scanplane.roles.lifecycle import Lifecycle
+from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.latency import LatencyHistogram
 from scanplane.telemetry.setup import Telemetry
@@ -29,7 +29,7 @@ __all__ = ["Gateway"]
 _LATENCY = ("receipt_to_gateway", "From the receipt of the newest event behind a board to the board at the gateway.")
 
 
-class Gateway:
+class Gateway(LifecycleRole):
     """One gateway, made from one configuration; see :class:`scanplane.roles.interface.Role`.
 
     *host* is the address to listen on, every interface if left out. *metrics* returns what ``/metrics`` answers; without it the
@@ -45,14 +45,14 @@ class Gateway:
         host: str = EVERY_INTERFACE,
         metrics: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
+        super().__init__(
+            Lifecycle(role="gateway", instance=configuration.name, configuration=configuration_hash(configuration))
+        )
         self._configuration = configuration
         self._services = services
         self._telemetry = telemetry
         self._host = host
         self._metrics = metrics
-        self._lifecycle = Lifecycle(
-            role="gateway", instance=configuration.name, configuration=configuration_hash(configuration)
-        )
         self._latency = self._make_histogram()
         self._hub = Hub(time.monotonic_ns)
         self._view = View()
@@ -84,21 +84,6 @@ class Gateway:
         self._server: GatewayServer | None = None
         self._last_deliveries = (time.monotonic(), 0)
         self._rate = 0.0
-
-    @property
-    def name(self) -> str:
-        """The instance's name."""
-        return self._configuration.name
-
-    @property
-    def standby(self) -> asyncio.Event:
-        """Set once the port is open and the cache was read."""
-        return self._lifecycle.standby
-
-    @property
-    def active(self) -> asyncio.Event:
-        """Set while serving what was read."""
-        return self._lifecycle.active
 
     @property
     def stream(self) -> Stream:
@@ -175,10 +160,6 @@ class Gateway:
             **self._latency.figures(),
         }
         return self._lifecycle.status(figures)
-
-    def stalled(self) -> tuple[str, ...]:
-        """Return one line for each broken promise of progress."""
-        return self._lifecycle.stalled()
 
     def _conflated_now(self) -> int:
         return sum(connection.session.outbox.conflated for connection in self._stream.connections)

@@ -18,7 +18,7 @@ from scanplane.plan.configuration import ListenerConfiguration, Route, configura
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleServices
-from scanplane.roles.lifecycle import Lifecycle
+from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
@@ -29,16 +29,16 @@ FLUSH_S = 5.0
 CONGESTED_BATCHES = 1024
 
 
-class Listener:
+class Listener(LifecycleRole):
     """One listener, made from one configuration; see :class:`scanplane.roles.interface.Role`."""
 
     def __init__(self, configuration: ListenerConfiguration, services: RoleServices, telemetry: Telemetry) -> None:
+        super().__init__(
+            Lifecycle(role="listener", instance=configuration.name, configuration=configuration_hash(configuration))
+        )
         self._configuration = configuration
         self._services = services
         self._telemetry = telemetry
-        self._lifecycle = Lifecycle(
-            role="listener", instance=configuration.name, configuration=configuration_hash(configuration)
-        )
         self._buffer = FrameBuffer()
         self._connection: FeedConnection | None = None
         self._pipeline: Pipeline | None = None
@@ -52,21 +52,6 @@ class Listener:
             role="listener",
             instance=configuration.name,
         )
-
-    @property
-    def name(self) -> str:
-        """The instance's name."""
-        return self._configuration.name
-
-    @property
-    def standby(self) -> asyncio.Event:
-        """Set once prepared."""
-        return self._lifecycle.standby
-
-    @property
-    def active(self) -> asyncio.Event:
-        """Set while connected or connecting under the baton."""
-        return self._lifecycle.active
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until *stop* is set; see the restart contract."""

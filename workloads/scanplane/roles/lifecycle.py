@@ -14,7 +14,7 @@ from scanplane.telemetry.logs import FieldsAdapter, with_fields
 from scanplane.telemetry.redaction import redact
 from scanplane.telemetry.status import Phase, RoleStatus
 
-__all__ = ["MAX_PROBLEMS", "Lifecycle", "Progress"]
+__all__ = ["MAX_PROBLEMS", "Lifecycle", "LifecycleRole", "Progress"]
 
 MAX_PROBLEMS = 16
 _MAX_PROBLEM_LENGTH = 300
@@ -171,3 +171,29 @@ class Lifecycle:
             scanners=dict(scanners or {}),
             problems=(*self._problems.values(), *self.stalled()),
         )
+
+
+class LifecycleRole:
+    """What every role shows of its lifecycle; a role of its own adds ``run`` and ``status``."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return self._lifecycle.instance
+
+    @property
+    def standby(self) -> asyncio.Event:
+        """Set once the role is prepared and waits for its baton, or works."""
+        return self._lifecycle.standby
+
+    @property
+    def active(self) -> asyncio.Event:
+        """Set while the role works."""
+        return self._lifecycle.active
+
+    def stalled(self) -> tuple[str, ...]:
+        """Return one line for each broken promise of progress."""
+        return self._lifecycle.stalled()
