@@ -8,12 +8,10 @@ from pathlib import Path
 import msgspec
 
 from scanplane.broker.memory import MemoryBroker
-from scanplane.cache.interface import Write
 from scanplane.cache.memory import MemoryCache
-from scanplane.gateway.merge import Board
 from scanplane.local.roles import make_role
 from scanplane.local.world import build_world
-from scanplane.marketdata.results import BoardPart, QuoteRow
+from scanplane.marketdata.results import QuoteRow
 from scanplane.plan.configuration import GatewayConfiguration
 from scanplane.resources.documents import SourceText
 from scanplane.roles.interface import Role, RoleServices
@@ -21,7 +19,7 @@ from scanplane.simulator.server import Simulator
 from scanplane.simulator.sessions.interface import Session
 from scanplane.simulator.settings import SimulatorSettings
 from scanplane.telemetry.setup import TelemetrySettings, start_telemetry
-from support.journeys import Figures, Results, read_quotes, read_results, whole_board, without_host
+from support.journeys import Figures, Results, read_quotes, read_results
 from support.resource_texts import massive_feed
 
 __all__ = ["Run", "play_recording", "play_session"]
@@ -32,12 +30,11 @@ PATIENCE_S = 110.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What a run ends with, and every board that was ever written, whole, by scanner and tick."""
+    """What a run ends with."""
 
     results: Results
     quotes: dict[str, QuoteRow]
     figures: Figures
-    history: dict[tuple[str, int], Board]
     events: int
     lost_batches: int
     connections: int = 0
@@ -49,34 +46,12 @@ class Run(msgspec.Struct, frozen=True):
         return lost | self.figures.losses(finished=self.finished)
 
 
-class _RememberingCache(MemoryCache):
-    """Keeps every part of a board that was written; the cache itself has only the latest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: dict[tuple[str, int], dict[str, BoardPart]] = {}
-
-    async def write(self, write: Write) -> int:
-        for value in write.values.values():
-            part = without_host(msgspec.json.decode(value, type=BoardPart))
-            self.parts.setdefault((part.scanner, part.tick_ns), {})[part.partition] = part
-        return await super().write(write)
-
-    def history(self, partitions: int) -> dict[tuple[str, int], Board]:
-        """Merge the boards of which every partition wrote its part: one that had no time for a tick skips it."""
-        return {
-            moment: whole_board(list(parts.values()))
-            for moment, parts in self.parts.items()
-            if len(parts) == partitions
-        }
-
-
 @asynccontextmanager
-async def _home(text: str) -> AsyncIterator[tuple[list[Role], MemoryBroker, _RememberingCache, asyncio.Event]]:
+async def _home(text: str) -> AsyncIterator[tuple[list[Role], MemoryBroker, MemoryCache, asyncio.Event]]:
     """Run every listener and analyzer of *text* until ``stop`` is set."""
     world = build_world([SourceText("resources.yaml", text)], {}, namespace=NAMESPACE)
     assert not world.problems, [str(problem) for problem in world.problems]
-    broker, cache, stop = MemoryBroker(), _RememberingCache(), asyncio.Event()
+    broker, cache, stop = MemoryBroker(), MemoryCache(), asyncio.Event()
     services = RoleServices(broker, cache, world.secrets, Path())
     settings = TelemetrySettings(service_name="test", instance="test", namespace=NAMESPACE, prometheus=False)
     telemetry = start_telemetry(settings)
@@ -112,12 +87,10 @@ async def _run(text: str, events: Callable[[], Awaitable[int]], *, finishes: boo
                 await asyncio.sleep(0.02)
             stop.set()
         figures = _figures(roles)
-        analyzers = len(figures.analyzers)
         return Run(
             results=await read_results(cache, NAMESPACE, MARKET),
             quotes=await read_quotes(cache, NAMESPACE, MARKET),
             figures=figures,
-            history=cache.history(analyzers),
             events=count,
             lost_batches=broker.lost(MARKET)[0],
             finished=finishes,
