@@ -21,6 +21,7 @@ class Hold:
     def __init__(self, generation: int, memo: bytes) -> None:
         self.generation = generation
         self.memo = memo
+        self.abandoned = False
         self.lost = asyncio.Event()
         self.left = b""
 

@@ -118,7 +118,8 @@ class BatonHold(Protocol):
     """The right to work, while it is held.
 
     ``generation`` grows with every holder: what an older generation writes is refused. ``memo`` is what the last
-    holder left on release (empty at first or after a kill).
+    holder left on release (empty at first or after a kill). ``abandoned`` says that the last holder released nothing: it
+    was killed, or lost the baton and is perhaps only just noticing.
     """
 
     @property
@@ -129,6 +130,11 @@ class BatonHold(Protocol):
     @property
     def memo(self) -> bytes:
         """What the last holder left."""
+        ...
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the last holder vanished without a release."""
         ...
 
     @property

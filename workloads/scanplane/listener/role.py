@@ -26,6 +26,9 @@ from scanplane.telemetry.status import Phase, RoleStatus
 __all__ = ["Listener"]
 
 FLUSH_S = 5.0
+LOST_CLOSE_S = 0.1
+TAKE_OVER_S = 0.3
+"""Whoever lost the baton closes its connection within LOST_CLOSE_S of noticing; whoever follows waits for longer than that."""
 CONGESTED_BATCHES = 1024
 
 
@@ -93,6 +96,7 @@ class Listener(LifecycleRole):
         assert self._connection is not None
         connection = self._connection
         states = _decode_memo(hold.memo) or self._states
+        not_before = time.monotonic() + (TAKE_OVER_S if hold.abandoned else 0.0)
         async with AsyncExitStack() as stack:
             stack.callback(self._end_term)
             for route in self._configuration.routes:
@@ -109,6 +113,7 @@ class Listener(LifecycleRole):
                 room=self._has_room,
                 is_finished=self._is_finished,
             )
+            await wait_unless(stop, not_before - time.monotonic())
             self._totals.begin(pipeline, self._routers, self._publishers)
             async with TaskScope() as processing:
                 processing.accompany(pipeline.run(), f"{self.name} processes")
@@ -119,7 +124,7 @@ class Listener(LifecycleRole):
             hold.leave(_encode_memo(self._routers))
 
     async def _read_until(self, stop: asyncio.Event, connection: FeedConnection) -> None:
-        """Read until *stop*; return only when the connection is closed."""
+        """Read until *stop*; return only when the connection is closed. Cancelled, the baton is lost, and it closes in haste."""
         reading = asyncio.create_task(connection.run(self._buffer.put), name=f"{self.name} connection")
         stopped = asyncio.create_task(stop.wait(), name="stop of reading")
         try:
@@ -127,6 +132,10 @@ class Listener(LifecycleRole):
             if reading.done():
                 reading.result()
                 await stopped  # a recording was played to its end: what was made of it stays
+        except asyncio.CancelledError:
+            reading.cancel()
+            await asyncio.wait([reading], timeout=LOST_CLOSE_S)  # a second cancellation cuts what is not closed by then
+            raise
         finally:
             reading.cancel()
             stopped.cancel()

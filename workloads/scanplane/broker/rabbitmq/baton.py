@@ -27,6 +27,7 @@ from scanplane.broker.rabbitmq.tokens import (
     Token,
     decode_token,
     encode_token,
+    is_abandoned,
     last_memo,
     next_generation,
 )
@@ -82,6 +83,7 @@ class RabbitBaton:
         self._arrived = asyncio.Event()
         self._generation = 0
         self._memo_found = b""
+        self._abandoned = False
         self._memo_left: bytes = b""
         self._lost = asyncio.Event()
 
@@ -94,6 +96,11 @@ class RabbitBaton:
     def memo(self) -> bytes:
         """What the last holder left."""
         return self._memo_found
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the last holder vanished without a release."""
+        return self._abandoned
 
     @property
     def lost(self) -> asyncio.Event:
@@ -147,7 +154,8 @@ class RabbitBaton:
                 self._arrived.clear()
                 await self._arrived.wait()
             claim = await self._claim()
-            self._memo_found = last_memo(token for tag, token in self._tokens.items() if tag != claim)
+            others = [token for tag, token in self._tokens.items() if tag != claim]
+            self._memo_found, self._abandoned = last_memo(others), is_abandoned(others)
             await self._discard_all_but(claim)
         self._holding.watch(self._on_loss)
 

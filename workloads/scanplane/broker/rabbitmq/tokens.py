@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Token", "decode_token", "encode_token", "last_memo", "next_generation"]
+__all__ = ["Token", "decode_token", "encode_token", "is_abandoned", "last_memo", "next_generation"]
 
 SEED_GENERATION = 0
 """A seed is no holder's: every candidate brings one, so that a token is there at all."""
@@ -52,6 +52,17 @@ def next_generation(seen: Iterable[Token], now_ms: int) -> int:
 
 def last_memo(seen: Iterable[Token]) -> bytes:
     """Return what the last holder left, or nothing if the last one released nothing."""
+    return next((token.memo for token in _newest(seen) if token.released), b"")
+
+
+def is_abandoned(seen: Iterable[Token]) -> bool:
+    """Say whether there was a holder before and it released nothing."""
+    newest = _newest(seen)
+    return any(token.generation > SEED_GENERATION for token in newest) and not any(token.released for token in newest)
+
+
+def _newest(seen: Iterable[Token]) -> list[Token]:
+    """Return the tokens of the greatest generation: those of the last holder, or seeds."""
     tokens = list(seen)
     greatest = max((token.generation for token in tokens), default=SEED_GENERATION)
-    return next((token.memo for token in tokens if token.released and token.generation == greatest), b"")
+    return [token for token in tokens if token.generation == greatest]
