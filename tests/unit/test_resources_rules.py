@@ -38,7 +38,7 @@ def evaluate(rule: Rule, value: object) -> bool:
 def test_a_rule_in_python_is_the_rule_in_cel(node: SchemaNode, rule: Rule) -> None:
     answers = set()
 
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=300, deadline=None, derandomize=True)
     @given(values(node))
     def agree(value: object) -> None:
         answer = evaluate(rule, value)
