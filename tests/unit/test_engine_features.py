@@ -273,3 +273,16 @@ def test_quotes_that_changed_are_given_once() -> None:
     ]
     assert engine.changed_quotes() == []
     assert [row.symbol for row in engine.quotes(["AAB", "ZZZ"])] == ["AAB"]
+
+
+def test_shares_of_the_changed_quotes_give_each_of_them_once() -> None:
+    engine = an_engine()
+    symbols = [f"S{number}" for number in range(10)]
+    for symbol in symbols:
+        trade(engine, 1, 10.0, symbol=symbol)
+    tick(engine, 2)
+    shares = [[row.symbol for row in engine.changed_quotes(share, 4)] for share in range(4)]
+    assert shares == [["S0", "S4", "S8"], ["S1", "S5", "S9"], ["S2", "S6"], ["S3", "S7"]]
+    trade(engine, 3, 11.0, symbol="S6")
+    tick(engine, 4)
+    assert [[row.symbol for row in engine.changed_quotes(share, 4)] for share in range(4)] == [[], [], ["S6"], []]

@@ -29,7 +29,10 @@ _LOG = logging.getLogger(__name__)
 POSITIONS_FIELD = "positions"
 SAVE_INTERVAL_S = 1.0
 MAX_UNSAVED_BATCHES = 2000
-QUOTE_INTERVAL_S = 1.0
+QUOTE_SHARES = 4
+"""Quotes are written a fourth of the symbols at a time: all at once, they would keep a board waiting every second."""
+QUOTE_INTERVAL_S = 0.2
+"""The least time between two shares, a little less than the usual one between two ticks."""
 SLICE_S = 0.005
 
 
@@ -89,6 +92,7 @@ class Consumption:
         self._unsaved_batches = 0
         self._last_save = time.monotonic()
         self._last_quotes = time.monotonic()
+        self._quote_share = 0
         self._received_ns = 0
         self._traceparent = UNTRACED  # of the newest traced batch that no evaluation has covered yet
 
@@ -103,7 +107,7 @@ class Consumption:
     async def _consume_and_finish(self, stop: asyncio.Event) -> None:
         await self._consume(stop)
         await self._saves.join()
-        self._write_quotes()
+        self._writer.put((), (), self._engine.changed_quotes())
         if self._unsaved_tag is not None:
             await self._save(self._make_save(self._unsaved_tag))
         await self._writer.drain()
@@ -158,6 +162,7 @@ class Consumption:
             self._publish(self._engine.tick(tick), traceparent_of(span) if parent else UNTRACED)
         self.tick_ns = tick.tick_ns
         if time.monotonic() - self._last_quotes >= QUOTE_INTERVAL_S:
+            await self._writer.begin()  # the boards are on their way before the quotes are made
             self._write_quotes()
 
     async def _forget_signals(self) -> None:
@@ -176,7 +181,8 @@ class Consumption:
 
     def _write_quotes(self) -> None:
         self._last_quotes = time.monotonic()
-        self._writer.put((), (), self._engine.changed_quotes())
+        self._quote_share = (self._quote_share + 1) % QUOTE_SHARES
+        self._writer.put((), (), self._engine.changed_quotes(self._quote_share, QUOTE_SHARES))
 
     def _is_save_due(self) -> bool:
         due = time.monotonic() - self._last_save >= SAVE_INTERVAL_S

@@ -89,6 +89,11 @@ class ResultWriter:
         if len(self._entries) >= MAX_WAITING_SIGNALS:
             await self._drained.wait()
 
+    async def begin(self) -> None:
+        """Let what was taken so far go out before the caller keeps the processor busy: not its answer is waited for."""
+        await asyncio.sleep(0)  # run wakes up
+        await asyncio.sleep(0)  # its client sends
+
     async def drain(self) -> None:
         """Wait until everything taken so far is written."""
         await self._drained.wait()

@@ -268,9 +268,12 @@ class Engine:
         rows = np.fromiter(map(self._symbols.__getitem__, sorted(known)), np.intp, len(known))
         return self._quote_rows(rows)
 
-    def changed_quotes(self) -> list[QuoteRow]:
-        """Return the features of the symbols that an event touched since the last call, as ``quotes`` does."""
-        rows = np.flatnonzero(self._unquoted[: len(self._symbols.names)])
+    def changed_quotes(self, share: int = 0, shares: int = 1) -> list[QuoteRow]:
+        """Return the features of the symbols that an event touched since the last call, as ``quotes`` does.
+
+        With *shares* it is one share of the symbols, from 0 to *shares* - 1; whoever asks for one after the other gets all.
+        """
+        rows = np.flatnonzero(self._unquoted[share : len(self._symbols.names) : shares]) * shares + share
         self._unquoted[rows] = False
         return self._quote_rows(rows[np.argsort(self._symbols.array()[rows])])
 
