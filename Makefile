@@ -6,7 +6,7 @@ UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ticks check test bench generate lock format clean
+.PHONY: help demo demo-ticks check test coverage bench generate lock format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ check: $(VENV)/.development ## Lint, types, architecture and the tests that need
 test: check ## Everything: also RabbitMQ, Redis and kube-apiserver for real, and the journeys
 	@$(RUN)/python tests/servers.py install
 	@$(RUN)/pytest tests/integration tests/e2e
+
+coverage: $(VENV)/.development ## Branch coverage of everything but the journeys, processes that tests start included
+	@$(RUN)/python tests/servers.py install
+	@$(RUN)/pytest tests/unit tests/integration --cov --cov-report=term:skip-covered
 
 bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios
 	@$(RUN)/python tests/bench
