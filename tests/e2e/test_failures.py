@@ -352,3 +352,46 @@ async def reaches(process: RoleProcess, phase: str) -> None:
 
 async def streams(listener: RoleProcess) -> None:
     await asyncio.to_thread(wait_for, lambda: listener.figure("streaming") == 1, "a stream")
+
+
+def test_servers_that_are_not_there_yet_are_waited_for_visibly_and_without_a_flood_of_lines(
+    tmp_path: Path, namespace: str
+) -> None:
+    broker = RabbitServer({"default_user": "scanplane", "default_pass": BROKER_PASSWORD})
+    cache = RedisServer(password=CACHE_PASSWORD)
+    late = Servers(broker, cache)
+    with simulator(tmp_path) as provider, Pipeline(tmp_path, resources(provider.url, late), namespace) as pipeline:
+        listener, analyzer = pipeline.listener, pipeline.analyzer
+        wait_for(
+            problem_of(listener, f"waits for the broker: RabbitMQ at 127.0.0.1:{broker.port}"), "the listener's wait"
+        )
+        wait_for(problem_of(analyzer, f"RabbitMQ at 127.0.0.1:{broker.port}"), "the analyzer's wait")
+        assert not listener.ready
+        with broker:
+            wait_for(problem_of(analyzer, f"Redis at 127.0.0.1:{cache.port}"), "the wait for the cache")
+            wait_for(lambda: listener.ready, "a listener that is ready")
+            with cache:
+                wait_for(lambda: analyzer.figure("boards_written_total") > 0, "the first board")
+                wait_for(lambda: not listener.status()["problems"], "a listener without problems")
+                wait_for(lambda: not analyzer.status()["problems"], "an analyzer without problems")
+                for process in (analyzer, listener):
+                    assert len(process.messages("warning")) <= 6, process.messages("warning")
+
+
+def test_wrong_passwords_are_told_in_one_line_that_does_not_show_them(
+    tmp_path: Path, servers: Servers, namespace: str
+) -> None:
+    wrong = f"wrong-{secrets.token_hex(8)}"
+    text = resources("ws://127.0.0.1:1", servers)
+    for password in (BROKER_PASSWORD, CACHE_PASSWORD):
+        text = text.replace(password, wrong, 1)
+    with Pipeline(tmp_path, text, namespace) as pipeline:
+        refused = f"RabbitMQ at 127.0.0.1:{servers.broker.port} refused the user name or password in the broker URL"
+        wait_for(problem_of(pipeline.listener, refused), "the listener's refusal")
+        wait_for(problem_of(pipeline.analyzer, refused), "the analyzer's refusal")
+        pipeline.plan("plan2", text.replace(wrong, BROKER_PASSWORD, 1), namespace)
+        analyzer = pipeline.start("analyzer-us-stocks-0", "plan2")
+        refused = f"Redis at 127.0.0.1:{servers.cache.port} refused the password in the cache URL"
+        wait_for(problem_of(analyzer, refused), "the cache's refusal")
+        for log in pipeline.logs:
+            assert wrong not in log.read_text()
