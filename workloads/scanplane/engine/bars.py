@@ -125,6 +125,9 @@ def _apply_sums(columns: Columns, bars: BarBatch, kind: int, counts: EngineCount
 def _count_repeated(columns: Columns, bars: BarBatch, kind: int, counts: EngineCounts) -> None:
     newest = columns["newest_start_ns"][kind]
     fresh = bars.starts > newest[bars.rows]
-    pairs = np.stack((bars.rows[fresh], bars.starts[fresh]))
-    counts.repeated_bars += len(fresh) - np.unique(pairs, axis=1).shape[1]
+    rows, starts = bars.rows[fresh], bars.starts[fresh]
+    order = np.lexsort((starts, rows))
+    rows, starts = rows[order], starts[order]
+    again = (rows[1:] == rows[:-1]) & (starts[1:] == starts[:-1])
+    counts.repeated_bars += int(np.count_nonzero(~fresh)) + int(np.count_nonzero(again))
     np.maximum.at(newest, bars.rows, bars.starts)

@@ -25,8 +25,10 @@ def select(column: NDArray[Any], rows: NDArray[np.intp]) -> list[Value]:
     chosen = column[rows]
     values: list[Value] = chosen.tolist()
     if column.dtype.kind == "f":
-        for unknown in np.flatnonzero(~np.isfinite(chosen)).tolist():
-            values[unknown] = None
+        known = np.isfinite(chosen)
+        if not known.all():
+            for unknown in np.flatnonzero(~known).tolist():
+                values[unknown] = None
     return values
 
 
