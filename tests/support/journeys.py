@@ -51,11 +51,11 @@ def wait_for(condition: Callable[[], bool], what: str, patience_s: float = 60.0,
 
 
 class SimulatorProcess:
-    """``scanplane simulate`` on a free port."""
+    """``scanplane simulate`` on *port*, or a free one."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5)
         self._process = ChildProcess(
