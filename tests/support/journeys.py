@@ -95,6 +95,10 @@ class SimulatorProcess:
         """Wait until the session has played *count* events."""
         wait_for(lambda: int(self.status()["events"]) >= count or self.finished, f"event {count:,}")
 
+    def kill(self) -> None:
+        """End it with SIGKILL, as a provider's machine may."""
+        self._process.end(signal.SIGKILL)
+
     def __enter__(self) -> Self:
         return self
 
