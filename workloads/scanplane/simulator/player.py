@@ -95,10 +95,11 @@ class Player:
         """Wait for the beginning, play everything, see that it has arrived, end as the settings say."""
         if self._settings.start is Start.FIRST_CLIENT or self._settings.holds:
             await self._audience.assemble()
+        blocks = self._session.blocks()
         self.started.set()
         self._started_at = time.monotonic()
         self.clock.run()
-        for block in self._session.blocks():
+        for block in blocks:
             if isinstance(block, PreparedBlock):
                 await self._play_prepared(block)
             else:

@@ -89,8 +89,10 @@ class LoadSession:
         return tuple(ReferenceTicker(_symbol(number), 10.0, 1_000_000.0) for number in range(self._symbols))
 
     def blocks(self) -> Iterator[PreparedBlock]:
-        """A block every few milliseconds; times are the host's."""
-        templates = self._make_templates()
+        """A block every few milliseconds; times are the host's. What takes long is done at the call, before the clock runs."""
+        return self._play(self._make_templates())
+
+    def _play(self, templates: Sequence[_Template]) -> Iterator[PreparedBlock]:
         first = templates[0]
         kinds = frozenset({"T" if self._channel is Channel.TRADES else "A"})
         interval_ns = 0.0 if self._rate == 0 else sum(first.counts) / self._rate * 1e9
