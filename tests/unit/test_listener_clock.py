@@ -80,6 +80,15 @@ def test_closing_gives_out_what_waits_for_others_and_no_tick_that_nothing_asks_f
     assert (clock.waiting_events, clock.counts.late_events, clock.counts.refused_jumps) == (0, 2, 0)
 
 
+def test_events_that_lie_in_the_hosts_future_are_refused_however_many_agree() -> None:
+    clock = EventClock(INTERVAL)
+    future = HOST + 25 * 3600 * SECOND
+    steps = clock.place(Channel.TRADES, [trade(START), trade(future), trade(START + 1), trade(future)], HOST)
+    assert [event for event in flat(steps) if not isinstance(event, Tick)] == [trade(START), trade(START + 1)]
+    assert clock.place(Channel.TRADES, [trade(future + 1)] * 5, HOST) == []
+    assert (clock.newest_ns, clock.counts.refused_jumps) == (START + 1, 7)
+
+
 def test_closing_refuses_an_event_from_the_future_of_the_host() -> None:
     clock = EventClock(INTERVAL)
     placed(clock, [START])

@@ -14,6 +14,7 @@ from scanplane.plan.configuration import Route
 
 SECOND = 10**9
 START = 1_381_219_200 * SECOND
+RECEIVED = START + 3600 * SECOND
 ROUTE = Route(
     market="us-stocks",
     partitions=1,
@@ -45,9 +46,9 @@ def shown(batch: Batch) -> tuple[object, ...]:
 def test_events_are_held_until_a_flush_and_a_tick_flushes_them_first() -> None:
     sent: list[Batch] = []
     router = Router("massive", ROUTE, 7, sent.append)
-    router.take(Channel.TRADES, trades(("A", START), ("B", START + 1)), 1)
+    router.take(Channel.TRADES, trades(("A", START), ("B", START + 1)), RECEIVED)
     assert [shown(batch) for batch in sent] == [("tick", 0, START)]
-    router.take(Channel.TRADES, trades(("C", START + SECOND)), 2)
+    router.take(Channel.TRADES, trades(("C", START + SECOND)), RECEIVED + 1)
     assert [shown(batch) for batch in sent[1:]] == [(Channel.TRADES, 0, ["A", "B"]), ("tick", 0, START + SECOND)]
     router.flush()
     assert shown(sent[-1]) == (Channel.TRADES, 0, ["C"])
@@ -58,7 +59,9 @@ def test_every_batch_of_a_partition_is_numbered_without_a_gap_and_carries_epoch_
     sent: list[Batch] = []
     router = Router("massive", msgspec.structs.replace(ROUTE, partitions=4), 7, sent.append)
     for step in range(20):
-        router.take(Channel.TRADES, trades(*((f"S{index}", START + step * SECOND) for index in range(9))), 1000 + step)
+        router.take(
+            Channel.TRADES, trades(*((f"S{index}", START + step * SECOND) for index in range(9))), RECEIVED + step
+        )
     router.flush()
     by_partition: dict[int, list[Batch]] = defaultdict(list)
     for batch in sent:
@@ -78,10 +81,10 @@ def test_the_next_router_counts_on_where_the_last_one_stopped() -> None:
     sent: list[Batch] = []
     first = Router("massive", msgspec.structs.replace(ROUTE, partitions=2), 7, sent.append)
     for step in range(3):
-        first.take(Channel.TRADES, trades(("A", START + step * SECOND), ("B", START + step * SECOND)), 1)
+        first.take(Channel.TRADES, trades(("A", START + step * SECOND), ("B", START + step * SECOND)), RECEIVED)
     first.flush()
     second = Router("massive", first.route, 8, sent.append, state=first.state)
-    second.take(Channel.TRADES, trades(("A", START + 3 * SECOND)), 1)
+    second.take(Channel.TRADES, trades(("A", START + 3 * SECOND)), RECEIVED)
     second.flush()
     for index in (0, 1):
         headers = [batch.header for batch in sent if batch.header.partition.index == index]
@@ -94,9 +97,9 @@ def test_the_next_router_counts_on_where_the_last_one_stopped() -> None:
 def test_a_router_of_another_number_of_partitions_begins_to_count_anew() -> None:
     sent: list[Batch] = []
     first = Router("massive", msgspec.structs.replace(ROUTE, partitions=2), 7, sent.append)
-    first.take(Channel.TRADES, trades(("A", START)), 1)
+    first.take(Channel.TRADES, trades(("A", START)), RECEIVED)
     second = Router("massive", ROUTE, 8, sent.append, state=first.state)
-    second.take(Channel.TRADES, trades(("A", START + SECOND)), 1)
+    second.take(Channel.TRADES, trades(("A", START + SECOND)), RECEIVED)
     header = sent[-1].header
     assert (header.sequence, header.numbered_since, header.first_sequence) == (0, 8, 0)
 
@@ -105,7 +108,7 @@ def test_all_partitions_get_the_same_ticks() -> None:
     sent: list[Batch] = []
     router = Router("massive", msgspec.structs.replace(ROUTE, partitions=3), 1, sent.append)
     for step in range(5):
-        router.take(Channel.TRADES, trades(("A", START + step * SECOND)), 1)
+        router.take(Channel.TRADES, trades(("A", START + step * SECOND)), RECEIVED)
     ticks = defaultdict(list)
     for batch in sent:
         if batch.header.channel is None:
@@ -119,8 +122,8 @@ def test_what_no_subscription_asked_for_is_counted_and_left_out() -> None:
     sent: list[Batch] = []
     route = msgspec.structs.replace(ROUTE, channels={Channel.TRADES: ("A",)}, stamps_ticks=False)
     router = Router("massive", route, 1, sent.append)
-    router.take(Channel.TRADES, trades(("A", START), ("B", START)), 1)
-    router.take(Channel.QUOTES, trades(("A", START)), 1)
+    router.take(Channel.TRADES, trades(("A", START), ("B", START)), RECEIVED)
+    router.take(Channel.QUOTES, trades(("A", START)), RECEIVED)
     router.flush()
     assert [shown(batch) for batch in sent] == [(Channel.TRADES, 0, ["A"])]
     assert router.counts.not_subscribed == 2
@@ -130,7 +133,7 @@ def test_what_no_subscription_asked_for_is_counted_and_left_out() -> None:
 def test_a_batch_is_bounded_and_loses_no_event(count: int) -> None:
     sent: list[Batch] = []
     router = Router("massive", msgspec.structs.replace(ROUTE, stamps_ticks=False), 1, sent.append)
-    router.take(Channel.TRADES, trades(*((f"S{index}", START) for index in range(count))), 1)
+    router.take(Channel.TRADES, trades(*((f"S{index}", START) for index in range(count))), RECEIVED)
     router.flush()
     assert max(batch.header.count for batch in sent) <= MAX_BATCH_EVENTS
     received = [event.symbol for batch in sent for event in decode_events(Channel.TRADES, batch.body)]

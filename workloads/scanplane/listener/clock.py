@@ -8,7 +8,7 @@ a tick at the last boundary before it. So the same recording gives the same tick
 One wrong timestamp must not move the clock of a whole market. An event more than a minute ahead waits until another one
 is as late as it, but for a minute; it is refused once three others have moved the old time on instead. Late events say
 nothing about the present: after a quiet spell, and after the close, many a bar comes late or corrected between the first
-event of the present and the second.
+event of the present and the second. What is more than a day ahead of the host's clock is refused at once.
 Events more than an hour behind wait until a hundred in a row agree that the recording began again.
 """
 
@@ -24,6 +24,7 @@ __all__ = ["ClockCounts", "ClockState", "EventClock", "Run", "Step"]
 
 MINUTE_NS = 60 * 10**9
 HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
 REFUSE_AFTER = 3
 MAX_AHEAD = 16
 REWIND_AFTER = 100
@@ -76,11 +77,16 @@ class EventClock:
         """The time of the newest event, 0 before the first."""
         return self._newest_ns
 
-    def place(self, channel: Channel, events: list[Event]) -> list[Step]:
-        """Return *events* with the ticks that belong before and between them."""
+    def place(self, channel: Channel, events: list[Event], host_ns: int | None = None) -> list[Step]:
+        """Return *events* with the ticks that belong before and between them.
+
+        Those of more than a day ahead of the host's clock are refused, however many of them agree.
+        """
         times = [event.exchange_ns for event in events]
+        newest_ns = max(times)
+        if host_ns is not None and newest_ns > host_ns + DAY_NS:
+            return self._place_possible(channel, events, host_ns)
         if self._last_tick_ns is not None and not self._ahead and not self._behind:
-            newest_ns = max(times)
             within = newest_ns < self._last_tick_ns + self._interval_ns
             if within and min(times) > self._newest_ns - HOUR_NS:
                 self._newest_ns = max(self._newest_ns, newest_ns)
@@ -120,6 +126,11 @@ class EventClock:
             return []
         self._newest_ns = max(self._newest_ns, event_ns)
         return [self._tick(event_ns - event_ns % self._interval_ns)]
+
+    def _place_possible(self, channel: Channel, events: list[Event], host_ns: int) -> list[Step]:
+        possible = [event for event in events if event.exchange_ns <= host_ns + DAY_NS]
+        self.counts.refused_jumps += len(events) - len(possible)
+        return self.place(channel, possible) if possible else []
 
     def _place_each(self, channel: Channel, events: list[Event], times: Sequence[int]) -> list[Step]:
         steps: list[Step] = []

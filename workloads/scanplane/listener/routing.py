@@ -114,7 +114,7 @@ class Router:
         if self.clock is None:
             self._hold(channel, events)
         else:
-            self._follow(self.clock.place(channel, events))
+            self._follow(self.clock.place(channel, events, received_ns))
 
     def silence(self, host_ns: int) -> None:
         """Close what is open, since nothing has come for a while."""
