@@ -199,8 +199,9 @@ class MassiveFeedConnection:
         if _STATUS in frame:
             statuses, mixed = statuses_in(frame)
             step: Step = session.receive(statuses)
-            for text in step.send:
-                await socket.send(text)
+            with contextlib.suppress(ConnectionClosed):  # why it is closed may stand in the frames that are read next
+                for text in step.send:
+                    await socket.send(text)
             if mixed:
                 self._hand_over(frame, received_ns, sink)
             return step.failure
