@@ -1,6 +1,7 @@
 """``scanplane validate`` and ``scanplane plan``: files of resources, looked at without running anything."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from scanplane.plan.configuration import configuration_hash, secrets_of
 from scanplane.resources.problems import render_problems
 
 __all__ = ["plan_files", "validate_files", "write_plan"]
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
 def validate_files(paths: Sequence[Path]) -> int:
@@ -36,6 +39,9 @@ def validate_files(paths: Sequence[Path]) -> int:
 
 def plan_files(paths: Sequence[Path], output: Path | None, namespace: str) -> int:
     """Print the plan of *paths*, or write it into *output*; return the exit code."""
+    if not _NAMESPACE.fullmatch(namespace):
+        sys.stderr.write(f"scanplane: {namespace!r} is no namespace: use lower-case letters, digits and hyphens\n")
+        return 2
     try:
         world = build_world(read_sources(paths), os.environ, namespace=namespace, assume_secrets=output is None)
         if output is not None:
