@@ -7,7 +7,7 @@ times a second.
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ from msgspec import Struct
 from support.journeys import Deployment, SimulatorProcess, wait_for
 from support.servers import free_port
 
-__all__ = ["ANALYZER", "GATEWAY", "LISTENER", "MARKET", "SYMBOLS", "Pipeline", "new_namespace", "resources", "running"]
+__all__ = [
+    "ANALYZER",
+    "GATEWAY",
+    "LISTENER",
+    "MARKET",
+    "SYMBOLS",
+    "Pipeline",
+    "look",
+    "new_namespace",
+    "resources",
+    "running",
+]
 
 SYMBOLS = 8000
 SCANNERS = 20
@@ -110,6 +121,12 @@ def new_namespace() -> str:
     return f"bench-{time.monotonic_ns()}"
 
 
+def look(deployment: Deployment, name: str) -> tuple[float, dict[str, float]]:
+    """Return the figures of a role, and the second, by its own clock, at which they were true."""
+    status = deployment.status(name)
+    return status["updatedNs"] / 1e9, status["figures"]
+
+
 class Pipeline(Struct):
     """What runs. ``gateway_url`` leads nowhere where no gateway was asked for."""
 
@@ -117,10 +134,13 @@ class Pipeline(Struct):
     deployment: Deployment
     gateway_url: str
 
+    def look(self, name: str) -> tuple[float, dict[str, float]]:
+        """Return the figures of a role, and the second at which they were true: a busy role answers late."""
+        return look(self.deployment, name)
+
     def figures(self, name: str) -> dict[str, float]:
         """Return the figures of a role."""
-        found: dict[str, float] = self.deployment.status(name)["figures"]
-        return found
+        return self.look(name)[1]
 
     def wait_for_figure(self, name: str, figure: str, value: float, patience_s: float = 60.0) -> None:
         """Wait until a figure of a role is more than *value*."""
@@ -141,12 +161,27 @@ def running(
     broker_url: str, cache_url: str, *load: str, without: frozenset[str] = frozenset(), **choices: str
 ) -> Iterator[Pipeline]:
     """Run the simulator with the arguments *load*, and all roles but those *without*; *choices* are of ``resources``."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        port = free_port()
+    with tempfile.TemporaryDirectory() as name:
         arguments = ("load", "--symbols", str(SYMBOLS), *load)
-        simulator = stack.enter_context(SimulatorProcess(folder, *arguments))
-        deployment = stack.enter_context(Deployment(folder, new_namespace()))
-        text = resources(broker_url, cache_url, simulator_url=simulator.url, gateway_port=port, **choices)  # type: ignore[arg-type]
+        with (
+            SimulatorProcess(Path(name), *arguments) as simulator,
+            beside(simulator, broker_url, cache_url, without=without, **choices) as pipeline,
+        ):
+            yield pipeline
+
+
+@contextmanager
+def beside(
+    simulator: SimulatorProcess,
+    broker_url: str,
+    cache_url: str,
+    *,
+    without: frozenset[str] = frozenset(),
+    **choices: str,
+) -> Iterator[Pipeline]:
+    """Run roles on a simulator that may have other clients; as ``running`` else."""
+    port = free_port()
+    text = resources(broker_url, cache_url, simulator_url=simulator.url, gateway_port=port, **choices)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as name, Deployment(Path(name), new_namespace()) as deployment:
         deployment.apply(text, without=without)
         yield Pipeline(simulator, deployment, f"http://127.0.0.1:{port}")

@@ -194,6 +194,10 @@ class Deployment:
         """Return the process id of an instance."""
         return self._replicas[name].process.pid
 
+    def status_url(self, name: str) -> str:
+        """Return where an instance answers probes and scrapes."""
+        return f"http://127.0.0.1:{self._replicas[name].port}"
+
     def status(self, name: str) -> dict[str, Any]:
         """Return the status of an instance, waiting for it if it has just been started."""
         found: list[dict[str, Any]] = []
