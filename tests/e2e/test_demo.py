@@ -15,7 +15,7 @@ def test_the_demo_plays_the_whole_market_to_its_end_and_loses_nothing() -> None:
         env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=160,
+        timeout=600,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -38,11 +38,15 @@ __all__ = [
     "without_host",
 ]
 
+PATIENCE = 4
+"""How many times longer than on an idle machine: a wait ends a test that hangs, it measures nothing."""
+
 SCANPLANE = (sys.executable, "-m", "scanplane.cli")
 
 
 def wait_for(condition: Callable[[], bool], what: str, patience_s: float = 60.0, *, pause_s: float = 0.02) -> None:
     """Look again every *pause_s* until *condition* holds; fail with *what* if it never does."""
+    patience_s *= PATIENCE
     deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
