@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import Outcome, UpProcess, children_of, scanplane
+from support.commands import Outcome, UpProcess, members_of, scanplane
 from support.journeys import SimulatorProcess, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(120)]
@@ -283,11 +283,16 @@ def test_a_ctrl_c_while_it_loads_ends_it_without_a_traceback(library: str, folde
         assert "Error" not in up.text
 
 
-MOMENTS = ("gateway listens", f"{ANALYZER} is active", f"{LISTENER} is active", "connected to", "restarting")
+MOMENTS = [
+    ("gateway listens", signal.SIGINT),
+    (f"{ANALYZER} is active", signal.SIGTERM),
+    (f"{LISTENER} is active", signal.SIGINT),
+    ("connected to", signal.SIGTERM),
+    ("restarting", signal.SIGINT),
+]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.replace(" ", "-"))
+@pytest.mark.parametrize(("moment", "number"), MOMENTS, ids=[moment.replace(" ", "-") for moment, _ in MOMENTS])
 def test_a_signal_at_any_moment_ends_it_in_order(
     moment: str, number: signal.Signals, folder: Path, tmp_path: Path, provider: SimulatorProcess
 ) -> None:
@@ -299,7 +304,7 @@ def test_a_signal_at_any_moment_ends_it_in_order(
         assert up.stop(number) == 0
         assert "Traceback" not in up.text
         assert "Error" not in up.text
-        assert children_of(up.pid) == []
+        assert members_of(up.pid) == []
     wait_for(lambda: provider.status()["connections"]["now"] == 0, "the end of the provider's connection")
     closed = {entry["closeCode"] for entry in provider.status()["log"] if entry["authenticatedNs"]}
     assert closed <= {1000}, provider.status()["log"]

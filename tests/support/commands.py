@@ -15,7 +15,7 @@ import httpx
 
 from support.servers import ChildProcess, free_port
 
-__all__ = ["Outcome", "RoleProcess", "UpProcess", "children_of", "scanplane"]
+__all__ = ["Outcome", "RoleProcess", "UpProcess", "members_of", "scanplane"]
 
 SCANPLANE = (sys.executable, "-m", "scanplane.cli")
 _LISTENS = re.compile(r"gateway listens on port (\d+)")
@@ -49,8 +49,8 @@ def scanplane(
     return Outcome(completed.returncode, completed.stdout.splitlines(), completed.stderr.splitlines())
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the processes that *pid* has started and that still live."""
+def members_of(session: int) -> list[int]:
+    """Return the processes of a session that still live: its leader, and all that it has started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -58,7 +58,7 @@ def children_of(pid: int) -> list[int]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[1]) == pid:
+            if int(fields[3]) == session and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
 
