@@ -157,9 +157,9 @@ class StateReader:
     def samples_into(
         self, kind: str, ring: Samples, from_rows: NDArray[np.intp], to_rows: NDArray[np.intp], rows: int
     ) -> None:
-        """Copy the rows of every saved sample; a place with a newer sample stays."""
+        """Copy the rows of every saved sample; a slot with a newer sample keeps it."""
         for saved_kind, tick_ns, old in self._samples:
-            present = ring.place_of(tick_ns)
+            present = ring.of_slot(tick_ns)
             if saved_kind != kind or (present is not None and present.tick_ns > tick_ns):
                 continue
             same = present is not None and present.tick_ns == tick_ns
