@@ -12,9 +12,12 @@ from typing import Any
 
 import duckdb
 
-__all__ = ["DATA", "Daily", "Ticks"]
+__all__ = ["DATA", "Daily", "Moment", "Ticks"]
 
 DATA = Path(__file__).parents[2] / "examples" / "data"
+
+Moment = tuple[int, str]
+"""A tick, in milliseconds since midnight in New York, and a symbol."""
 
 REGULAR_MS = (34_200_000, 57_600_000)
 VWAP_BAND = 0.0005
@@ -103,30 +106,41 @@ _QUOTED = """
     QUALIFY row_number() OVER (PARTITION BY symbol, time_ms ORDER BY place DESC) = 1
 """
 
+# The instants at which the scanners look: the end of every interval with an event, and after a pause the beginning of the next.
+_TICKS = """
+    CREATE TABLE ticks AS
+    WITH intervals AS (
+        SELECT DISTINCT time_ms // {interval_ms} AS number
+        FROM (SELECT time_ms FROM trades UNION ALL SELECT time_ms FROM quotes)
+    )
+    SELECT (number + 1) * {interval_ms} AS tick_ms FROM intervals
+    UNION
+    SELECT number * {interval_ms} FROM intervals WHERE number - 1 NOT IN (SELECT number FROM intervals)
+"""
+
+# Windows reach back to the first tick of a slot of five seconds.
+_SAMPLES = "CREATE TABLE samples AS SELECT min(tick_ms) AS sampled_ms FROM ticks GROUP BY tick_ms // 5000"
+
 _FIGURES = (
     "price", "volume", "premarket_volume", "vwap", "open", "high_of_day", "low_of_day", "high", "low",
     "premarket_high", "premarket_low",
 )  # fmt: skip
 
-Moment = tuple[int, str]
-"""Milliseconds since midnight in New York, and a symbol."""
-
 
 class Ticks:
-    """Every trade and quote of four symbols on 2013-10-08."""
+    """Every trade and quote of four symbols on 2013-10-08, evaluated every *interval_ms*."""
 
     MIDNIGHT_NS = 1_381_204_800_000_000_000
     """2013-10-08 00:00 in New York, four hours behind UTC."""
 
-    END_MS = 24 * 3_600_000
-
-    def __init__(self) -> None:
+    def __init__(self, interval_ms: int = 250) -> None:
+        self._interval_ms = interval_ms
         self._database = duckdb.connect()
-        for statement in (_TRADES, _QUOTES, _RUNNING, _QUOTED):
+        for statement in (_TRADES, _QUOTES, _RUNNING, _QUOTED, _TICKS.format(interval_ms=interval_ms), _SAMPLES):
             self._database.execute(statement)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of *sql* over ``trades``, ``quotes`` and ``running``."""
+        """Return the rows of *sql* over ``trades``, ``quotes``, ``running`` and ``ticks``."""
         return self._database.execute(sql, list(parameters)).fetchall()
 
     @property
@@ -135,9 +149,14 @@ class Ticks:
         return int(self.query("SELECT (SELECT count(*) FROM trades) + (SELECT count(*) FROM quotes)")[0][0])
 
     @property
-    def symbols(self) -> list[str]:
-        """The symbols, in the order of the alphabet."""
-        return [symbol for (symbol,) in self.query("SELECT DISTINCT symbol FROM trades ORDER BY symbol")]
+    def ticks(self) -> int:
+        """At how many instants the scanners look."""
+        return int(self.query("SELECT count(*) FROM ticks")[0][0])
+
+    @property
+    def last(self) -> list[Moment]:
+        """Every symbol at the last tick, by symbol."""
+        return self.query("SELECT (SELECT max(tick_ms) FROM ticks), symbol FROM trades GROUP BY symbol ORDER BY symbol")
 
     def figures(self, moments: Iterable[Moment]) -> dict[Moment, dict[str, float | None]]:
         """Return what is true of symbols at ticks, by the names of the features."""
@@ -150,23 +169,40 @@ class Ticks:
             ASOF LEFT JOIN running ON asked.symbol = running.symbol AND tick_ms > running.time_ms
             ASOF LEFT JOIN quoted ON asked.symbol = quoted.symbol AND tick_ms > quoted.time_ms
         """)
-        names_of_row = (*_FIGURES, "bid", "ask", "spread_percent")
-        return {(tick_ms, symbol): dict(zip(names_of_row, row, strict=True)) for tick_ms, symbol, *row in rows}
+        columns = (*_FIGURES, "bid", "ask", "spread_percent")
+        found = {(tick_ms, symbol): dict(zip(columns, row, strict=True)) for tick_ms, symbol, *row in rows}
+        for minutes in (1, 5, 15):
+            for tick_ms, symbol, *window in self._windows(minutes):
+                columns = (f"change_{minutes}m_percent", f"volume_{minutes}m")
+                found[tick_ms, symbol] |= dict(zip(columns, window, strict=True))
+        return found
 
-    def new_extremes(
-        self, interval_ms: int, extreme: str = "max", *, cooldown_ms: int = 0, regular_only: bool = False
-    ) -> list[Moment]:
+    def _windows(self, minutes: int) -> list[tuple[Any, ...]]:
+        """Return for every moment asked for the change and the volume since the newest sample that is old enough."""
+        return self.query(f"""
+            WITH reaching AS (
+                SELECT tick_ms, symbol, sampled_ms
+                FROM asked ASOF LEFT JOIN samples ON tick_ms - {minutes * 60_000} >= sampled_ms
+            )
+            SELECT tick_ms, reaching.symbol, 100 * (now.price - past.price) / past.price,
+                   CASE WHEN sampled_ms IS NOT NULL THEN now.volume - coalesce(past.volume, 0) END
+            FROM reaching
+            ASOF LEFT JOIN running AS now ON reaching.symbol = now.symbol AND tick_ms > now.time_ms
+            ASOF LEFT JOIN running AS past ON reaching.symbol = past.symbol AND sampled_ms > past.time_ms
+        """)
+
+    def new_extremes(self, extreme: str = "max", *, cooldown_ms: int = 0, regular_only: bool = False) -> list[Moment]:
         """Return the ticks at which the day's high (``max``) or low (``min``) went beyond what it was at the tick before.
 
         An event's interval ends at its tick; the first price of the day is no new high. *regular_only* leaves out the
         ticks at which the regular session is not open. Within *cooldown_ms* of one that counts, none counts.
         """
         beyond = ">" if extreme == "max" else "<"
-        first_ms, end_ms = REGULAR_MS if regular_only else (0, self.END_MS)
+        first_ms, end_ms = REGULAR_MS if regular_only else (0, 24 * 3_600_000)
         self._database.execute(f"""
             CREATE OR REPLACE TABLE candidates AS
             WITH intervals AS (
-                SELECT symbol, (time_ms // {interval_ms} + 1) * {interval_ms} AS tick_ms, {extreme}(price) AS price
+                SELECT symbol, (time_ms // {self._interval_ms} + 1) * {self._interval_ms} AS tick_ms, {extreme}(price) AS price
                 FROM trades WHERE counts_extremes GROUP BY ALL
             ), compared AS (
                 SELECT *, {extreme}(price) OVER (PARTITION BY symbol ORDER BY tick_ms
@@ -187,11 +223,11 @@ class Ticks:
             SELECT tick_ms, symbol FROM fired ORDER BY ALL
         """)
 
-    def vwap_crossings(self, interval_ms: int) -> list[Moment]:
+    def vwap_crossings(self) -> list[Moment]:
         """Return the ticks at which price was off VWAP by more than the band, on the other side than the last time."""
         return self.query(f"""
             WITH ticked AS (
-                SELECT symbol, (time_ms // {interval_ms} + 1) * {interval_ms} AS tick_ms, price, vwap FROM running
+                SELECT symbol, (time_ms // {self._interval_ms} + 1) * {self._interval_ms} AS tick_ms, price, vwap FROM running
                 QUALIFY row_number() OVER (PARTITION BY symbol, tick_ms ORDER BY time_ms DESC) = 1
             ), off AS (
                 SELECT symbol, tick_ms, price > vwap AS is_above FROM ticked
