@@ -40,7 +40,7 @@ RATE_GOAL = 400_000.0
 RUNS = 3
 SECONDS = 3.0
 BAR_SECONDS = 200
-TRADE_SECONDS = 6
+TRADE_SECONDS = 5
 TRADES_A_SECOND = 400_000
 TICKS_A_SECOND = 4
 BATCH_EVENTS = 1000
@@ -178,8 +178,8 @@ def measure() -> PartResult:
             if not remarks:
                 try:
                     theirs.append(measure_original_analyze(redis.url, SECONDS, rabbit.url))
-                except OriginalUnavailableError as error:
-                    remarks = (f"The original is not here to compare with: {error}",)
+                except OriginalUnavailableError:
+                    remarks = ("measured alone, without the original",)
     recorded = Figure(name="second aggregates, an evaluation after every 2,000", unit="events/s", values=tuple(ours))
     live = Figure(
         name="trades, an evaluation after every 100,000", unit="events/s", values=tuple(ours_live), goal=RATE_GOAL

@@ -17,9 +17,10 @@ __all__ = ["measure"]
 
 SECONDS = 2.0
 RUNS = 3
-OTHER_RUNS = 2
+ORIGINAL_RUNS = 2
 TYPICAL_FRAME = 100
 LARGE_FRAME = 1000
+GOAL_FAR = 50.0
 _LOSSES = ("dropped_frames_total", "dropped_batches_total", "disconnects_total", "rejected_total")
 
 _MEANING = (
@@ -58,8 +59,35 @@ def _rate(pipeline: Pipeline) -> float:
     return (after["published_events_total"] - before["published_events_total"]) / (ended - begun)
 
 
-def _figure(name: str, values: Sequence[float], remark: str = "") -> Figure:
-    return Figure(name=name, unit="events/s", values=tuple(values), remark=remark)
+def _figure(name: str, values: Sequence[float]) -> Figure:
+    return Figure(name=name, unit="events/s", values=tuple(values))
+
+
+def _original(url: str, size: int, *, confirms: bool = True) -> list[float]:
+    return [
+        measure_original_publish(url, SECONDS, events_per_frame=size, confirms=confirms) for _ in range(ORIGINAL_RUNS)
+    ]
+
+
+def _compare(place: str, url: str, cache_url: str, goal: float | None) -> list[Comparison]:
+    """Compare at equal sizes of frames, then ours at the usual size with the best that the original does in any way."""
+    theirs, ours = {}, {}
+    for size in (TYPICAL_FRAME, LARGE_FRAME):
+        theirs[f"{size} a frame"] = _figure("original", _original(url, size))
+        ours[f"{size} a frame"] = _figure("ours", _ours(url, cache_url, size))
+    unsafe = f"{LARGE_FRAME} a frame, without confirms"
+    candidates = theirs | {unsafe: _figure("original", _original(url, LARGE_FRAME, confirms=False))}
+    best = max(candidates, key=lambda name: candidates[name].median)
+    usual = ours[f"{TYPICAL_FRAME} a frame"]
+    return [
+        *(Comparison(name=f"{place}: {size}", ours=ours[size], other=each, goal=goal) for size, each in theirs.items()),
+        Comparison(
+            name=f"{place}: ours {TYPICAL_FRAME} a frame, the original at its best ({best})",
+            ours=usual,
+            other=candidates[best],
+            goal=goal,
+        ),
+    ]
 
 
 def measure() -> PartResult:
@@ -68,31 +96,14 @@ def measure() -> PartResult:
     figures: list[Figure] = []
     remarks: list[str] = []
     with RabbitServer() as rabbit, RedisServer() as redis, distant(rabbit.port) as proxy:
-        places = {"on loopback": rabbit.url, f"at {ROUND_TRIP_MS:.0f} ms": rabbit.url_through(proxy)}
-        for place, url in places.items():
-            goal = 50.0 if url != rabbit.url else None
-            for size, runs in ((TYPICAL_FRAME, RUNS), (LARGE_FRAME, OTHER_RUNS)):
-                try:
-                    theirs = [measure_original_publish(url, SECONDS, events_per_frame=size) for _ in range(runs - 1)]
-                    ours = _ours(url, redis.url, size)
-                    theirs.append(measure_original_publish(url, SECONDS, events_per_frame=size))
-                except OriginalUnavailableError as error:
-                    remarks = [f"The original is not here to compare with: {error}"]
-                    figures.append(_figure(f"our listener, {size} a frame, {place}", _ours(url, redis.url, size)))
-                    continue
-                name = f"{size} events a frame, {place}"
-                comparisons.append(
-                    Comparison(name=name, ours=_figure("ours", ours), other=_figure("original", theirs), goal=goal)
-                )
-        if comparisons:
-            url = places[f"at {ROUND_TRIP_MS:.0f} ms"]
-            unsafe = [
-                measure_original_publish(url, SECONDS, events_per_frame=LARGE_FRAME, confirms=False)
-                for _ in range(OTHER_RUNS)
-            ]
-            other = _figure("original without confirms", unsafe)
-            name = f"{LARGE_FRAME} events a frame, at {ROUND_TRIP_MS:.0f} ms, the original without confirms, ours with"
-            comparisons.append(Comparison(name=name, ours=comparisons[-1].ours, other=other))
+        far = f"at {ROUND_TRIP_MS:.0f} ms"
+        for place, url, goal in (("loopback", rabbit.url, None), (far, rabbit.url_through(proxy), GOAL_FAR)):
+            try:
+                comparisons += _compare(place, url, redis.url, goal)
+            except OriginalUnavailableError:
+                remarks = ["measured alone, without the original"]
+                ours = _ours(url, redis.url, TYPICAL_FRAME)
+                figures.append(_figure(f"our listener, {TYPICAL_FRAME} a frame, {place}", ours))
     return PartResult(
         title="Publishing",
         meaning=_MEANING,

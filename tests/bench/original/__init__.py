@@ -6,12 +6,13 @@ What exactly is exercised stands in ``publish.py`` and ``analyze.py``.
 
 from pathlib import Path
 
-from .environment import ORIGINAL_VERSION, OriginalUnavailableError, original_python, run_in_original
+from .environment import ORIGINAL_VERSION, WITHOUT_ORIGINAL, OriginalUnavailableError, original_python, run_in_original
 
 __all__ = [
     "ANALYZE_CONDITIONS",
     "ORIGINAL_VERSION",
     "PUBLISH_CONDITIONS",
+    "WITHOUT_ORIGINAL",
     "OriginalUnavailableError",
     "measure_original_analyze",
     "measure_original_publish",

@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ORIGINAL_VERSION", "OriginalUnavailableError", "original_python", "run_in_original"]
+__all__ = ["ORIGINAL_VERSION", "WITHOUT_ORIGINAL", "OriginalUnavailableError", "original_python", "run_in_original"]
 
 ORIGINAL_VERSION = "0.4.17"
+WITHOUT_ORIGINAL = "SCANPLANE_BENCH_WITHOUT_ORIGINAL"
 
 _REQUIREMENTS = (f"kuhl-haus-mdp=={ORIGINAL_VERSION}", "hiredis")
 _INSTALL_SECONDS = 600
@@ -34,8 +35,11 @@ def _folder() -> Path:
 def original_python() -> Path:
     """Return the Python that can import the original, installing it at the first call.
 
-    Raises OriginalUnavailableError.
+    Raises OriginalUnavailableError, at once where the environment says (``SCANPLANE_BENCH_WITHOUT_ORIGINAL``) why it is not
+    to be tried.
     """
+    if reason := os.environ.get(WITHOUT_ORIGINAL):
+        raise OriginalUnavailableError(reason)
     folder = _folder()
     python = folder / "bin" / "python"
     complete = folder / "installed"
