@@ -69,9 +69,9 @@ counted and left out of `volume`.
 At the first tick in every 5 seconds of event time, `price` and `volume` of every symbol are sampled. A window feature
 compares the value at the tick with that of the newest sample that is at least 1, 5 or 15 minutes older than the tick, so
 the window is up to 5 seconds longer than its name says, and longer still where the whole market was silent just then. It
-is unknown until such a sample of the same day exists; a change also when the symbol had no price then. A symbol that had no volume then counts from 0, or from the accumulated
-volume before its first bar. An event counts from when it arrived. A correction of the volume corrects the window with
-it, but a window's volume is never less than 0.
+is unknown until such a sample of the same day exists; a change also when the symbol had no price then. A symbol that had
+no volume then counts from 0, or from the accumulated volume before its first bar. An event counts from when it arrived. A
+correction of the volume corrects the window with it, but a window's volume is never less than 0.
 
 ### Crossing VWAP
 
