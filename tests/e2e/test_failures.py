@@ -230,6 +230,7 @@ def test_a_cache_that_comes_back_empty_is_given_everything_again(
 ) -> None:
     with simulator(tmp_path) as provider, Pipeline(tmp_path, resources(provider.url, servers), namespace) as pipeline:
         provider.wait_events(EVENTS // 3)
+        wait_for(lambda: pipeline.analyzer.figure("state_saves_total") > 0, "a state that can be lost")
         servers.cache.kill()
         wait_for(problem_of(pipeline.analyzer, "results wait for the cache: Redis at 127.0.0.1"), "the problem")
         servers.cache.start()
