@@ -4,7 +4,7 @@ from scanplane.marketdata.channels import AssetClass
 from scanplane.marketdata.massive_channels import MASSIVE_REST_ENDPOINT
 from scanplane.marketdata.partitions import Partition
 from scanplane.plan.acceptance import Acceptance
-from scanplane.plan.checks import delay_minutes
+from scanplane.plan.checks import delay_minutes, used_files
 from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     BoardConfiguration,
@@ -15,9 +15,10 @@ from scanplane.plan.configuration import (
     Stream,
 )
 from scanplane.plan.deliveries import clock_feed, delivery_of, evaluation_interval_ns, merge_channels, subscriptions_to
+from scanplane.plan.inventory import Home, Inventory
 from scanplane.plan.listeners import partition_count
 from scanplane.plan.scanner_checks import default_columns
-from scanplane.plan.services import credentials_digest, secret_key, services_of, sources_of
+from scanplane.plan.services import credentials_digest, digest, secret_key, services_of, sources_of
 from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed, Provider
 from scanplane.resources.kinds import Kind
@@ -57,7 +58,7 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
     streams = _streams(acceptance, market)
     labels = {stream.feed: _data_label(acceptance.feeds[stream.feed]) for stream in streams}
     hours = _hours(market)
-    reference = _reference(market, massive_feed_of(acceptance, name))
+    reference = _reference(market, massive_feed_of(acceptance, name), acceptance.inventory)
     analyzer = market.spec.analyzer or Analyzer()
     interval_ns = evaluation_interval_ns(market)
     max_symbols = analyzer.max_symbols or 50_000
@@ -122,11 +123,12 @@ def _hours(market: Market) -> SessionHours:
     )
 
 
-def _reference(market: Market, massive: MassiveFeed | None) -> ReferenceConfiguration:
+def _reference(market: Market, massive: MassiveFeed | None, inventory: Inventory) -> ReferenceConfiguration:
     reference = market.spec.reference or Reference()
     file = reference.file or ReferenceFile()
     sources = (reference.previous_close, reference.average_volume, reference.volume_curve, reference.free_float)
     provider = massive if ReferenceSource.PROVIDER in sources else None
+    config_map = file.config_map_ref.name if file.config_map_ref and inventory.home is Home.CLUSTER else None
     previous_close, average_volume, volume_curve, free_float = (source or ReferenceSource.NONE for source in sources)
     return ReferenceConfiguration(
         previous_close=previous_close,
@@ -137,6 +139,8 @@ def _reference(market: Market, massive: MassiveFeed | None) -> ReferenceConfigur
         volume_curve_file=file.volume_curve,
         rest_endpoint=(provider.rest_endpoint or MASSIVE_REST_ENDPOINT) if provider is not None else None,
         api_key=secret_key(provider.api_key_secret_ref) if provider is not None else None,
+        config_map=config_map,
+        files_digest="" if config_map is None else digest(used_files(file, inventory.config_maps.get(config_map, {}))),
     )
 
 

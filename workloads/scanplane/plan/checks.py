@@ -1,5 +1,7 @@
 """What makes a DataPlane, Feed, Market or Subscription acceptable; Scanners have a module of their own."""
 
+from collections.abc import Mapping
+
 from scanplane.marketdata.channels import AssetClass
 from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
@@ -9,10 +11,10 @@ from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.feed import Feed
 from scanplane.resources.kinds import Kind
-from scanplane.resources.market import Market, ReferenceSource
+from scanplane.resources.market import Market, ReferenceFile, ReferenceSource
 from scanplane.resources.subscription import Delivery, Subscription, SubscriptionSpec
 
-__all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes"]
+__all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes", "used_files"]
 
 DEFAULT_NAME = "default"
 
@@ -54,7 +56,7 @@ def check_feed(feed: Feed, acceptance: Acceptance) -> list[Finding]:
     return judgement.findings
 
 
-def check_market(market: Market, _acceptance: Acceptance) -> list[Finding]:
+def check_market(market: Market, acceptance: Acceptance) -> list[Finding]:
     """Check a Market: calendar, sessions, and where reference data comes from."""
     judgement = Judgement(market)
     spec = market.spec
@@ -73,7 +75,41 @@ def check_market(market: Market, _acceptance: Acceptance) -> list[Finding]:
                     f"spec.reference.{path}",
                     "the provider's bulk snapshot does not hold it: write File or None",
                 )
+        if acceptance.inventory.home is Home.CLUSTER and reference.file is not None:
+            _check_files(reference.file, acceptance, judgement)
     return judgement.findings
+
+
+def used_files(file: ReferenceFile, config_map: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what *config_map* holds for each file that *file* names (None for one that it lacks)."""
+    names = [name for name in (file.symbols, file.volume_curve) if name is not None and not name.startswith("/")]
+    return {name: config_map.get(name) for name in names}
+
+
+def _check_files(file: ReferenceFile, acceptance: Acceptance, judgement: Judgement) -> None:
+    """On a cluster a file is a key of a ConfigMap, or an absolute path in the image."""
+    path = "spec.reference.file"
+    if file.config_map_ref is None:
+        relative = sorted(used_files(file, {}))
+        if relative:
+            judgement.refuse(
+                Reason.REFERENCE_NOT_FOUND,
+                path,
+                f"on a cluster '{relative[0]}' must be a key of a ConfigMap: set configMapRef",
+            )
+        return
+    name = file.config_map_ref.name
+    held = acceptance.inventory.config_maps.get(name)
+    if held is None:
+        judgement.refuse(
+            Reason.REFERENCE_NOT_FOUND,
+            f"{path}.configMapRef.name",
+            f"there is no ConfigMap '{name}': create it with kubectl create configmap {name} --from-file=<the CSV files>",
+        )
+        return
+    for missing in sorted(key for key, value in used_files(file, held).items() if value is None):
+        there = ", ".join(sorted(held)) or "no key at all"
+        judgement.refuse(Reason.REFERENCE_NOT_FOUND, path, f"ConfigMap '{name}' has no key '{missing}'; it has {there}")
 
 
 def check_subscription(subscription: Subscription, acceptance: Acceptance) -> list[Finding]:

@@ -128,7 +128,10 @@ class SessionHours(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceConfiguration(Struct, frozen=True, kw_only=True):
-    """Where reference figures come from. Files are paths; ``rest_endpoint`` and ``api_key`` serve source Provider."""
+    """Where reference figures come from. Files are paths; ``rest_endpoint`` and ``api_key`` serve source Provider.
+
+    ``config_map`` names the ConfigMap that the files are keys of, on a cluster, and ``files_digest`` what they hold.
+    """
 
     previous_close: ReferenceSource
     average_volume: ReferenceSource
@@ -138,6 +141,8 @@ class ReferenceConfiguration(Struct, frozen=True, kw_only=True):
     volume_curve_file: str | None
     rest_endpoint: str | None
     api_key: SecretKey | None
+    config_map: str | None = None
+    files_digest: str = ""
 
 
 class BoardConfiguration(Struct, frozen=True, kw_only=True):

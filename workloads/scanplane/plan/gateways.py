@@ -1,5 +1,7 @@
 """The gateway of the namespace. It learns of boards from the cache, so that a new Scanner does not restart it."""
 
+import msgspec
+
 from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import GatewayConfiguration
 from scanplane.plan.services import credentials_digest, data_plane_spec, services_of, sources_of
@@ -13,6 +15,7 @@ def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
     """Return the gateway's configuration."""
     gateway = data_plane_spec(acceptance).gateway or Gateway()
     services = services_of(acceptance)
+    served = msgspec.structs.replace(gateway, service=None)  # the Service stands before it: no reason for a restart
     tokens = gateway.tokens_secret_ref.name if gateway.tokens_secret_ref is not None else None
     return GatewayConfiguration(
         services=services,
@@ -23,5 +26,5 @@ def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
         max_client_bytes=gateway.max_client_bytes or 4 * 1024 * 1024,
         max_updates_per_second=gateway.max_updates_per_second or 10.0,
         credentials_digest=credentials_digest(acceptance.inventory, (services.broker_url, services.cache_url, tokens)),
-        sources=sources_of([(Kind.DATA_PLANE, "default", (services, gateway))]),
+        sources=sources_of([(Kind.DATA_PLANE, "default", (services, served))]),
     )

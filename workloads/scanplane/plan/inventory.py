@@ -26,6 +26,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     """Everything that a plan depends on.
 
     ``secrets`` maps a Secret's name to a digest for each of its keys; a Secret that is not there is left out.
+    ``config_maps`` says the same of the ConfigMaps that hold reference data on a cluster.
     ``last_good`` holds, for each resource, the version that was last accepted: it keeps running while a newer one is bad.
     ``malformed`` are declared too, but so badly that they are nothing to plan with: a reference to one does not dangle.
     """
@@ -38,6 +39,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     subscriptions: tuple[Subscription, ...] = ()
     scanners: tuple[Scanner, ...] = ()
     secrets: Mapping[str, Mapping[str, str]] = {}
+    config_maps: Mapping[str, Mapping[str, str]] = {}
     last_good: Mapping["ResourceKey", Resource] = {}
     malformed: frozenset["ResourceKey"] = frozenset()
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scanplane.resources.common import Duration, LocalReference, Metadata, SecretKeyReference, duration_between, wording
+from scanplane.resources.pods import Service, Workloads
 
 __all__ = ["Broker", "Cache", "DataPlane", "DataPlaneSpec", "Gateway", "LogLevel", "Telemetry", "UpdatePolicy"]
 
@@ -85,6 +86,7 @@ class Gateway(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
         ]
         | None
     ) = None
+    service: Annotated[Service, Meta(description="The Service in front of the gateways, on a cluster.")] | None = None
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -123,7 +125,7 @@ class Telemetry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
 
 
 class DataPlaneSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Broker, cache, gateway and telemetry."""
+    """Broker, cache, gateway, telemetry and pods."""
 
     broker: (
         Annotated[
@@ -137,6 +139,10 @@ class DataPlaneSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     ) = None
     gateway: Annotated[Gateway, Meta(description="The gateway.")] | None = None
     telemetry: Annotated[Telemetry, Meta(description="Logs, metrics and traces.")] | None = None
+    workloads: (
+        Annotated[Workloads, Meta(description="Image and pods of listeners, analyzers and gateways, on a cluster.")]
+        | None
+    ) = None
     update_policy: (
         Annotated[UpdatePolicy, Meta(description="When an upgrade may restart workloads. Immediate if left out.")]
         | None

@@ -6,7 +6,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scanplane.marketdata.channels import AssetClass
-from scanplane.resources.common import Duration, Metadata, duration_between, rule, wording
+from scanplane.resources.common import Duration, LocalReference, Metadata, duration_between, rule, wording
+from scanplane.resources.pods import Resources
 
 __all__ = ["Analyzer", "Market", "MarketSpec", "Reference", "ReferenceFile", "ReferenceSource", "Sessions"]
 
@@ -59,6 +60,16 @@ class ReferenceFile(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
                 "(of the day's volume traded by then, 0 to 1, for every symbol) or symbol and cumulative_volume (shares).",
                 min_length=1,
                 max_length=1024,
+            ),
+        ]
+        | None
+    ) = None
+    config_map_ref: (
+        Annotated[
+            LocalReference,
+            Meta(
+                description="On a cluster: the ConfigMap whose keys are the files, by the names that symbols and volumeCurve "
+                "give. A change of what it holds restarts the analyzers."
             ),
         ]
         | None
@@ -116,6 +127,9 @@ class Analyzer(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         ]
         | None
     ) = None
+    resources: Annotated[Resources, Meta(description="Processor and memory of each analyzer, on a cluster.")] | None = (
+        None
+    )
 
 
 _SYMBOL_FIGURES = ("previousClose", "averageVolume", "freeFloat")

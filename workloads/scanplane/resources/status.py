@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 __all__ = [
+    "AcceptedSpec",
     "Condition",
     "ConditionStatus",
     "ConditionType",
@@ -84,6 +85,13 @@ class Restart(Struct, frozen=True, kw_only=True, rename="camel"):
     message: Annotated[str, Meta(description="What changed, in one line.", max_length=1024)] = ""
 
 
+class AcceptedSpec(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The version that runs: it goes on while a newer one is not accepted or the resource is paused."""
+
+    generation: Annotated[Count, Meta(description="Its metadata.generation.")]
+    spec: Annotated[str, Meta(description="Its spec, as JSON.", max_length=1_048_576)]
+
+
 class _Observed(Struct, frozen=True, kw_only=True, rename="camel"):
     """What every status begins with."""
 
@@ -101,12 +109,19 @@ class _Observed(Struct, frozen=True, kw_only=True, rename="camel"):
         ]
         | None
     ) = None
+    accepted: Annotated[AcceptedSpec, Meta(description="The version of the spec that was accepted last.")] | None = None
 
 
 class DataPlaneStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     """The gateway and what stands on this data plane."""
 
-    configuration: Annotated[str, Meta(description="Hash of the gateway's configuration.", max_length=64)] | None = None
+    configuration: (
+        Annotated[
+            str,
+            Meta(description="Hash of what the gateway was started with: configuration, image, pod.", max_length=64),
+        ]
+        | None
+    ) = None
     last_restart: Annotated[Restart, Meta(description="The gateway's last restart.")] | None = None
     ready_gateways: Annotated[Count, Meta(description="Gateways that are ready, a count.")] | None = None
     client_count: Annotated[Count, Meta(description="Stream clients connected now, a count.")] | None = None
@@ -122,9 +137,13 @@ class DataPlaneStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
 class FeedStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     """The listener and its connection."""
 
-    configuration: Annotated[str, Meta(description="Hash of the listener's configuration.", max_length=64)] | None = (
-        None
-    )
+    configuration: (
+        Annotated[
+            str,
+            Meta(description="Hash of what the listener was started with: configuration, image, pod.", max_length=64),
+        ]
+        | None
+    ) = None
     last_restart: Annotated[Restart, Meta(description="The listener's last restart.")] | None = None
     connection: (
         Annotated[str, Meta(description="State of the connection to the provider, such as Streaming.", max_length=64)]
@@ -161,7 +180,13 @@ class MarketStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     """The analyzers."""
 
     configuration: (
-        Annotated[str, Meta(description="Hash over the analyzers' configurations.", max_length=64)] | None
+        Annotated[
+            str,
+            Meta(
+                description="Hash of what the analyzers were started with: configurations, image, pods.", max_length=64
+            ),
+        ]
+        | None
     ) = None
     last_restart: Annotated[Restart, Meta(description="The analyzers' last restart.")] | None = None
     partitions: Annotated[Count, Meta(description="Partitions that run, a count.")] | None = None
