@@ -1,0 +1,125 @@
+"""From decisions to writes: what to apply, in which order, and what to remove. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from scanplane.plan.configuration import AnalyzerConfiguration, GatewayConfiguration, ListenerConfiguration
+from scanplane.plan.inventory import ResourceKey
+from scanplane.resources.kinds import Kind
+from scanplane_operator.containment import contains
+from scanplane_operator.manifests.workloads import Manifest, key_of, sealed, with_reason
+from scanplane_operator.names import APPLIED, MARKET, RESTART_REASON
+from scanplane_operator.observed import Child, ObjectKey, Observed
+from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_config_map
+
+__all__ = ["Changes", "changes_of", "owner_of_child"]
+
+FIRST_START = "Created"
+"""The reason on the first pods of a workload."""
+
+
+class Changes(Struct, frozen=True):
+    """What to write: ``apply`` in this order, then ``remove``. Nothing at all for a world that is as it should be."""
+
+    apply: tuple[Manifest, ...] = ()
+    remove: tuple[Child, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.apply or self.remove)
+
+
+def changes_of(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Changes:
+    """Return what makes the namespace as decided."""
+    wanted: list[Manifest] = []
+    for rollout in sorted(rollouts, key=_order):
+        if rollout.decision in {Decision.PAUSED, Decision.FOREIGN}:
+            continue
+        surroundings = [each for each in rollout.workload.surroundings if key_of(each) not in observed.foreign]
+        wanted.extend(surroundings)
+        if rollout.decision.writes:
+            wanted += [rollout.workload.config_map, _deployment(rollout)]
+    apply = [manifest for manifest in map(sealed, wanted) if not _is_there(manifest, observed)]
+    return Changes(tuple(apply), tuple(_removable(rollouts, observed, paused)))
+
+
+def _order(rollout: Rollout) -> int:
+    """Analyzers first, so that queues have a consumer before a listener fills them."""
+    match rollout.workload.configuration:
+        case AnalyzerConfiguration():
+            return 0
+        case GatewayConfiguration():
+            return 1
+        case _:
+            return 2
+
+
+def _deployment(rollout: Rollout) -> Manifest:
+    """Return the Deployment with the reason of its pods: the new one where it rolls, else the one that is there."""
+    if rollout.restart is not None:
+        return with_reason(rollout.workload.deployment, str(rollout.restart))
+    annotations: Mapping[str, Any] = {}
+    if rollout.live is not None:
+        annotations = rollout.live["spec"]["template"]["metadata"].get("annotations") or {}
+    return with_reason(rollout.workload.deployment, annotations.get(RESTART_REASON) or FIRST_START)
+
+
+def _is_there(manifest: Manifest, observed: Observed) -> bool:
+    live = observed.children.get(key_of(manifest))
+    if live is None:
+        return False
+    applied = (live["metadata"].get("annotations") or {}).get(APPLIED)
+    return applied == manifest["metadata"]["annotations"][APPLIED] and contains(live, manifest)
+
+
+def _removable(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Iterable[Child]:
+    """Yield the children that nothing asks for: no workload of the plan, no ReplicaSet that could be rolled back to."""
+    kept = set(_needed_still(rollouts, observed))
+    for rollout in rollouts:
+        workload = rollout.workload
+        kept |= {workload.key, key_of(workload.config_map), *(key_of(each) for each in workload.surroundings)}
+    for key, child in sorted(observed.children.items()):
+        if key in kept or child["metadata"].get("deletionTimestamp") or owner_of_child(child) in paused:
+            continue
+        yield child
+
+
+def _needed_still(rollouts: Sequence[Rollout], observed: Observed) -> Iterable[ObjectKey]:
+    """Yield configurations that pods or rollbacks read, and partitions that a listener perhaps still publishes to."""
+    for holder in (*observed.replica_sets, *_deployments(observed)):
+        name = live_config_map(holder)
+        if name is not None:
+            yield ObjectKey("ConfigMap", name)
+    moving = _markets_on_the_move(rollouts)
+    for key, child in observed.children.items():
+        if key.kind != "ConfigMap" and child["metadata"]["labels"].get(MARKET) in moving:
+            yield key
+
+
+def _markets_on_the_move(rollouts: Sequence[Rollout]) -> frozenset[str]:
+    """Return the planned markets whose listeners are not all as planned yet; nothing of a removed Market is needed."""
+    planned: set[str] = set()
+    unsettled: set[str] = set()
+    for rollout in rollouts:
+        match rollout.workload.configuration:
+            case AnalyzerConfiguration(market=market):
+                planned.add(market)
+            case ListenerConfiguration(routes=routes):
+                if rollout.decision is not Decision.KEEP or rollout.live is None or not is_rolled_out(rollout.live):
+                    unsettled |= {route.market for route in routes}
+            case _:
+                pass
+    return frozenset(planned & unsettled)
+
+
+def _deployments(observed: Observed) -> Iterable[Child]:
+    return (child for key, child in observed.children.items() if key.kind == "Deployment")
+
+
+def owner_of_child(child: Child) -> ResourceKey | None:
+    """Return the resource of ours that a child belongs to."""
+    for reference in child["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            return ResourceKey(Kind(reference["kind"]), reference["name"])
+    return None

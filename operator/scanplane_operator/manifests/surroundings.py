@@ -1,0 +1,74 @@
+"""What stands around a Deployment: the gateway's Service, disruption budgets, network policies."""
+
+from typing import Any
+
+from scanplane.plan.configuration import GatewayConfiguration, RoleConfiguration
+from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.planner import Plan
+from scanplane.plan.services import DEFAULT_NAME
+from scanplane.resources.data_plane import DataPlane
+from scanplane.resources.kinds import Kind
+from scanplane.resources.pods import Service
+from scanplane_operator.manifests.pods import GATEWAY_PORT_NAME, STATUS_PORT
+from scanplane_operator.names import metadata_of, object_name, selector_of
+
+__all__ = ["disruption_budget", "gateway_service", "network_policy"]
+
+
+def gateway_service(
+    configuration: GatewayConfiguration, plan: Plan, namespace: str, owner: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the Service in front of the gateways."""
+    data_plane = plan.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
+    gateway = data_plane.spec.gateway if isinstance(data_plane, DataPlane) else None
+    service = (gateway.service if gateway is not None else None) or Service()
+    metadata = metadata_of(configuration, object_name(configuration), namespace, owner)
+    if service.annotations:
+        metadata["annotations"] = dict(service.annotations)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "type": str(service.type or "ClusterIP"),
+            "selector": selector_of(configuration),
+            "ports": [
+                {
+                    "name": GATEWAY_PORT_NAME,
+                    "port": configuration.port,
+                    "targetPort": GATEWAY_PORT_NAME,
+                    "protocol": "TCP",
+                }
+            ],
+        },
+    }
+
+
+def disruption_budget(configuration: RoleConfiguration, namespace: str, owner: dict[str, Any]) -> dict[str, Any]:
+    """Return the budget that keeps one pod: a drain waits until another stands by (``kubectl rollout restart``)."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata_of(configuration, object_name(configuration), namespace, owner),
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": selector_of(configuration)}},
+    }
+
+
+def network_policy(configuration: RoleConfiguration, namespace: str, owner: dict[str, Any]) -> dict[str, Any]:
+    """Return the policy that lets in what a role is for: its status for the operator and Prometheus, the gateway's port.
+
+    What goes out is not narrowed: brokers, caches, providers and collectors stand wherever the user says.
+    """
+    ports: list[dict[str, Any]] = [{"port": STATUS_PORT, "protocol": "TCP"}]
+    if isinstance(configuration, GatewayConfiguration):
+        ports.append({"port": configuration.port, "protocol": "TCP"})
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata_of(configuration, object_name(configuration), namespace, owner),
+        "spec": {
+            "podSelector": {"matchLabels": selector_of(configuration)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": ports}],
+        },
+    }

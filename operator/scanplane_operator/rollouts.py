@@ -1,0 +1,237 @@
+"""What to do with each workload, and why: create, leave alone, roll, or wait. Pure."""
+
+import enum
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.plan.configuration import (
+    AnalyzerConfiguration,
+    ListenerConfiguration,
+    RoleConfiguration,
+    configuration_hash,
+    decode_configuration,
+)
+from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.restarts import Restart, RestartReason, explain_restart
+from scanplane.resources.data_plane import UpdatePolicy
+from scanplane_operator.manifests.workloads import CONFIGURATION_KEY, Workload
+from scanplane_operator.names import CONFIGURATION, REVISION
+from scanplane_operator.observed import Child, ObjectKey, Observed
+
+__all__ = [
+    "Decision",
+    "Rollout",
+    "combined_revision",
+    "decide",
+    "is_rolled_out",
+    "live_config_map",
+    "live_configuration",
+    "recorded_revision",
+    "revision_of",
+]
+
+_OF_AN_UPGRADE = {RestartReason.IMAGE_CHANGED, RestartReason.CONFIGURATION_CHANGED}
+"""What changes when the operator or its image does, and nothing that a user wrote."""
+
+
+class Decision(enum.StrEnum):
+    """What happens to a workload in this pass."""
+
+    CREATE = "Create"
+    KEEP = "Keep"
+    ROLL = "Roll"
+    WAIT_FOR_CLOSE = "WaitForClose"
+    WAIT_FOR_ANALYZERS = "WaitForAnalyzers"
+    ROLLED_BACK = "RolledBack"
+    PAUSED = "Paused"
+    FOREIGN = "Foreign"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the Deployment may be written in this pass."""
+        return self in {Decision.CREATE, Decision.KEEP, Decision.ROLL}
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """The decision about one workload; ``restart`` says why it rolls or would roll, None where it does neither."""
+
+    workload: Workload
+    decision: Decision
+    restart: Restart | None = None
+    live: Child | None = None
+
+
+def decide(
+    workloads: Sequence[Workload],
+    observed: Observed,
+    paused: frozenset[ResourceKey],
+    policy: UpdatePolicy,
+    open_markets: frozenset[str],
+) -> tuple[Rollout, ...]:
+    """Decide about every workload. *open_markets* are those known to trade now."""
+    recorded = {owner: recorded_revision(observed, owner) for owner in {each.owner for each in workloads}}
+    wanted = {owner: combined_revision([each for each in workloads if each.owner == owner]) for owner in recorded}
+    found: list[Rollout] = []
+    for workload in workloads:
+        live = observed.children.get(workload.key)
+        if workload.key in observed.foreign:
+            found.append(Rollout(workload=workload, decision=Decision.FOREIGN))
+        elif workload.owner in paused:
+            found.append(Rollout(workload=workload, decision=Decision.PAUSED, live=live))
+        elif live is None:
+            found.append(Rollout(workload=workload, decision=Decision.CREATE))
+        elif revision_of(live) == workload.revision:
+            found.append(Rollout(workload=workload, decision=Decision.KEEP, live=live))
+        elif revision_of(live) is not None and recorded[workload.owner] == wanted[workload.owner]:
+            found.append(Rollout(workload=workload, decision=Decision.ROLLED_BACK, live=live))
+        else:
+            found.append(_roll(workload, live, workloads, observed, policy, open_markets))
+    return tuple(found)
+
+
+def _roll(
+    workload: Workload,
+    live: Child,
+    workloads: Sequence[Workload],
+    observed: Observed,
+    policy: UpdatePolicy,
+    open_markets: frozenset[str],
+) -> Rollout:
+    restart = _explain(workload, live, observed)
+    decision = Decision.ROLL
+    if _must_wait_for_analyzers(workload, live, workloads, observed):
+        decision = Decision.WAIT_FOR_ANALYZERS
+    elif (
+        policy is UpdatePolicy.MARKET_CLOSED
+        and set(restart.reasons) <= _OF_AN_UPGRADE
+        and _markets_behind(workload.configuration, workloads) & open_markets
+    ):
+        decision = Decision.WAIT_FOR_CLOSE
+    return Rollout(workload=workload, decision=decision, restart=restart, live=live)
+
+
+def _explain(workload: Workload, live: Child, observed: Observed) -> Restart:
+    """Say why the new pods take the place of the old: configuration, image, or the rest of the pod."""
+    old = live_configuration(live, observed)
+    reasons: list[RestartReason] = []
+    causes: tuple[str, ...] = ()
+    if old is None:
+        reasons.append(RestartReason.CONFIGURATION_CHANGED)
+    elif configuration_hash(old) != configuration_hash(workload.configuration):
+        explained = explain_restart(old, workload.configuration)
+        reasons.extend(explained.reasons)
+        causes = explained.causes
+    before, now = _image(live), _image(workload.deployment)
+    if before != now:
+        reasons.append(RestartReason.IMAGE_CHANGED)
+        causes += (f"image {before} became {now}",)
+    if not reasons:
+        reasons.append(_reason_of_pod_change(workload, live))
+        causes = (f"{workload.owner} edited: pod settings",) if reasons[0] not in _OF_AN_UPGRADE else ()
+    return Restart(tuple(reasons), causes)
+
+
+def _reason_of_pod_change(workload: Workload, live: Child) -> RestartReason:
+    """Whether somebody's resources, node selection or priority changed, or only what the operator renders."""
+    chosen = ("nodeSelector", "tolerations", "priorityClassName", "imagePullSecrets")
+    old, new = live["spec"]["template"]["spec"], workload.deployment["spec"]["template"]["spec"]
+    same = all((old.get(name) or None) == (new.get(name) or None) for name in chosen)
+    if same and old["containers"][0].get("resources") == new["containers"][0].get("resources"):
+        return RestartReason.CONFIGURATION_CHANGED
+    is_market = isinstance(workload.configuration, AnalyzerConfiguration)
+    return RestartReason.MARKET_CHANGED if is_market else RestartReason.DATA_PLANE_CHANGED
+
+
+def _must_wait_for_analyzers(
+    workload: Workload, live: Child, workloads: Sequence[Workload], observed: Observed
+) -> bool:
+    """Whether a listener would publish for a number of partitions whose analyzers do not stand by yet."""
+    new, old = workload.configuration, live_configuration(live, observed)
+    if not isinstance(new, ListenerConfiguration) or not isinstance(old, ListenerConfiguration):
+        return False
+    before = {route.market: route.partitions for route in old.routes}
+    moving = {route.market for route in new.routes if before.get(route.market, route.partitions) != route.partitions}
+    return any(
+        not _stands_by(each, observed)
+        for each in workloads
+        if isinstance(each.configuration, AnalyzerConfiguration) and each.configuration.market in moving
+    )
+
+
+def _stands_by(workload: Workload, observed: Observed) -> bool:
+    live = observed.children.get(workload.key)
+    return live is not None and revision_of(live) == workload.revision and is_rolled_out(live)
+
+
+def _markets_behind(configuration: RoleConfiguration, workloads: Sequence[Workload]) -> frozenset[str]:
+    match configuration:
+        case ListenerConfiguration(routes=routes):
+            return frozenset(route.market for route in routes)
+        case AnalyzerConfiguration(market=market):
+            return frozenset({market})
+        case _:
+            configurations = (each.configuration for each in workloads)
+            return frozenset(each.market for each in configurations if isinstance(each, AnalyzerConfiguration))
+
+
+def combined_revision(workloads: Sequence[Workload]) -> str:
+    """Return what ``status.configuration`` of their owner says once they are all written."""
+    if len(workloads) == 1:
+        return workloads[0].revision
+    return hashlib.sha256(" ".join(each.revision for each in workloads).encode()).hexdigest()[:10]
+
+
+def recorded_revision(observed: Observed, owner: ResourceKey) -> str | None:
+    """Return what the operator rolled out last for *owner*, as its status says."""
+    document = observed.resources.get(owner) or {}
+    configuration = (document.get("status") or {}).get("configuration")
+    return configuration if isinstance(configuration, str) else None
+
+
+def revision_of(deployment: Child) -> str | None:
+    """Return the revision that a Deployment's template asks for now."""
+    return _template_annotation(deployment, REVISION)
+
+
+def live_config_map(deployment: Child) -> str | None:
+    """Return the name of the ConfigMap that a Deployment's (or ReplicaSet's) pods read."""
+    volumes = deployment["spec"]["template"]["spec"].get("volumes") or []
+    return next((each["configMap"]["name"] for each in volumes if each["name"] == "configuration"), None)
+
+
+def live_configuration(deployment: Child, observed: Observed) -> RoleConfiguration | None:
+    """Return the configuration that a Deployment asks for now; None if it can't be read (any more)."""
+    config_map = observed.children.get(ObjectKey("ConfigMap", live_config_map(deployment) or ""))
+    text = ((config_map or {}).get("data") or {}).get(CONFIGURATION_KEY)
+    if text is None or _template_annotation(deployment, CONFIGURATION) is None:
+        return None
+    try:
+        return decode_configuration(text.encode())
+    except msgspec.DecodeError:
+        return None  # written by another version of the operator
+
+
+def is_rolled_out(deployment: Child) -> bool:
+    """Whether every pod is of the newest template and available, and none of before is left."""
+    spec, status = deployment["spec"], deployment.get("status") or {}
+    replicas = spec.get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+        and status.get("updatedReplicas", 0) == replicas
+        and status.get("replicas", 0) == replicas
+        and status.get("availableReplicas", 0) == replicas
+    )
+
+
+def _template_annotation(deployment: Child, name: str) -> str | None:
+    annotations: Mapping[str, Any] = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    value = annotations.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _image(deployment: Child) -> str:
+    return str(deployment["spec"]["template"]["spec"]["containers"][0].get("image"))

@@ -1,0 +1,98 @@
+"""What the operator is told by its environment; see the table in ``docs/design/0006-operator.md``."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from scanplane.resources.data_plane import LogLevel
+from scanplane.resources.pods import PullPolicy
+
+__all__ = ["PodSettings", "Settings", "SettingsError", "read_settings"]
+
+
+class SettingsError(Exception):
+    """A variable is missing or makes no sense; the text says which and what to write."""
+
+
+class PodSettings(Struct, frozen=True, kw_only=True):
+    """How workloads are rendered, where a DataPlane does not say otherwise."""
+
+    image: str
+    pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
+    pull_secrets: tuple[str, ...] = ()
+    network_policies: bool = False
+    disruption_budgets: bool = False
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All of it. ``namespaces`` is empty for the whole cluster; intervals are in seconds."""
+
+    pods: PodSettings
+    namespaces: tuple[str, ...] = ()
+    status_port: int = 8081
+    resync_s: float = 120.0
+    secrets_s: float = 10.0
+    figures_s: float = 15.0
+    log_level: LogLevel = LogLevel.INFO
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises SettingsError."""
+    reader = _Reader(environment)
+    return Settings(
+        pods=PodSettings(
+            image=reader.required("SCANPLANE_IMAGE", "the image of the workloads, such as registry/scanplane:1.2.0"),
+            pull_policy=PullPolicy(
+                reader.choice("SCANPLANE_IMAGE_PULL_POLICY", tuple(PullPolicy), PullPolicy.IF_NOT_PRESENT)
+            ),
+            pull_secrets=reader.names("SCANPLANE_IMAGE_PULL_SECRETS"),
+            network_policies=reader.switch("SCANPLANE_NETWORK_POLICIES"),
+            disruption_budgets=reader.switch("SCANPLANE_POD_DISRUPTION_BUDGETS"),
+        ),
+        namespaces=reader.names("SCANPLANE_NAMESPACES"),
+        status_port=int(reader.number("SCANPLANE_STATUS_PORT", 8081, 0, 65_535)),
+        resync_s=reader.number("SCANPLANE_RESYNC_SECONDS", 120, 1, 86_400),
+        secrets_s=reader.number("SCANPLANE_SECRETS_SECONDS", 10, 0.1, 3600),
+        figures_s=reader.number("SCANPLANE_FIGURES_SECONDS", 15, 0.1, 3600),
+        log_level=LogLevel(reader.choice("SCANPLANE_LOG_LEVEL", tuple(LogLevel), LogLevel.INFO)),
+    )
+
+
+class _Reader:
+    """Reads variables; an empty one counts as left out, as charts render it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def _text(self, name: str) -> str:
+        return self._environment.get(name, "").strip()
+
+    def required(self, name: str, what: str) -> str:
+        text = self._text(name)
+        if not text:
+            raise SettingsError(f"{name} is not set: write {what}")
+        return text
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self._text(name).split(",") if part.strip())
+
+    def switch(self, name: str) -> bool:
+        return self.choice(name, ("true", "false"), "false") == "true"
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
+        text = self._text(name) or default
+        if text not in choices:
+            raise SettingsError(f"{name} is {text!r}: write one of {', '.join(choices)}")
+        return text
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        text = self._text(name)
+        if not text:
+            return default
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not least <= number <= most:
+            raise SettingsError(f"{name} is {text!r}: write a number from {least:g} to {most:g}")
+        return number
