@@ -1,7 +1,8 @@
-"""Build Kubernetes' own binaries from Go modules, once, into a cache folder outside the checkout.
+"""Build the programs of a Kubernetes cluster from Go modules, once, into a cache folder outside the checkout.
 
-What is built and at which version stands in ``tests/cluster/go.mod``. The first build of kube-apiserver takes about five
-minutes on two cores; every later use finds the binary in ``$XDG_CACHE_HOME/scanplane/kubernetes-<version>``.
+What is built and at which version stands in the ``go.mod`` files below ``tests/cluster``; a program whose dependencies contradict
+those of Kubernetes has a module of its own. The first build of all takes about fifteen minutes on two cores; every later
+use finds them in ``$XDG_CACHE_HOME/scanplane/<name>-<version>``.
 """
 
 import fcntl
@@ -11,27 +12,96 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-MODULE = Path(__file__).resolve().parents[1] / "cluster"
+MODULES = Path(__file__).resolve().parents[1] / "cluster"
 
 BUILD_SECONDS_AT_MOST = 45 * 60
 PROGRESS_EVERY_SECONDS = 15.0
 
 
+class Program(NamedTuple):
+    """What ``go build`` is told of one program."""
+
+    folder: str
+    """Below ``tests/cluster``; holds the ``go.mod``."""
+    package: str
+    versioned: str
+    """The module whose version in ``go.mod`` is the program's."""
+    version_variables: tuple[str, ...] = ()
+    """What the linker sets: ``{version}``, ``{major}`` and ``{minor}`` of the program, ``{kubernetes_minor}`` of the cluster."""
+    static: bool = False
+    """Runs in an image that holds nothing else."""
+
+
+def _of_kubernetes(name: str) -> Program:
+    version = "k8s.io/component-base/version"
+    variables = (f"{version}.gitVersion={{version}}", f"{version}.gitMajor={{major}}", f"{version}.gitMinor={{minor}}")
+    return Program(".", f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", variables)
+
+
+_HELM = "helm.sh/helm/v3"
+_OF_KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubelet",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubectl",
+)
+
+PROGRAMS: Mapping[str, Program] = MappingProxyType(
+    {name: _of_kubernetes(name) for name in _OF_KUBERNETES}
+    | {
+        "coredns": Program("coredns", ".", "github.com/coredns/coredns"),
+        "helm": Program(
+            "helm",
+            f"{_HELM}/cmd/helm",
+            _HELM,
+            (
+                f"{_HELM}/internal/version.version={{version}}",
+                f"{_HELM}/pkg/chartutil.k8sVersionMajor=1",
+                f"{_HELM}/pkg/chartutil.k8sVersionMinor={{kubernetes_minor}}",
+                f"{_HELM}/pkg/lint/rules.k8sVersionMajor=1",
+                f"{_HELM}/pkg/lint/rules.k8sVersionMinor={{kubernetes_minor}}",
+            ),
+        ),
+        "kwok": Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok"),
+        "pause": Program("pause", ".", "", static=True),
+    }
+)
+"""Every program that can be built, the slowest first."""
+
+
 def kubernetes_version() -> str:
     """Return the version that ``go.mod`` names, such as ``v1.36.3``."""
-    found = re.search(r"^(?:require)?\s+k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
-    assert found, "tests/cluster/go.mod names no version of k8s.io/kubernetes"
+    return _version(PROGRAMS["kube-apiserver"])
+
+
+def _version(program: Program) -> str:
+    if not program.versioned:
+        return "v1"
+    text = (MODULES / program.folder / "go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s+{re.escape(program.versioned)} (v\S+)", text, re.MULTILINE)
+    assert found, f"tests/cluster/{program.folder}/go.mod names no version of {program.versioned}"
     return found.group(1)
 
 
-def cache_folder() -> Path:
-    """Return the folder of this version's binaries; it is made when something is built."""
+def scanplane_cache() -> Path:
+    """Return the folder outside the checkout where everything is kept that is made once."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "scanplane" / f"kubernetes-{kubernetes_version()}"
+    return Path(cache) / "scanplane"
+
+
+def cache_folder(name: str = "kube-apiserver") -> Path:
+    """Return the folder of the program *name* at its version; it is made when something is built."""
+    program = PROGRAMS[name]
+    label = "kubernetes" if program.folder == "." else name
+    return scanplane_cache() / f"{label}-{_version(program)}"
 
 
 def say(line: str) -> None:
@@ -42,11 +112,11 @@ def say(line: str) -> None:
 
 
 def kubernetes_binary(name: str = "kube-apiserver", report: Callable[[str], None] = say) -> Path:
-    """Return the path of one of Kubernetes' binaries, building it where it isn't there yet.
+    """Return the path of one of the programs, building it where it isn't there yet.
 
     Raises RuntimeError with the end of the compiler's output when the build fails, or when there is no ``go``.
     """
-    binary = cache_folder() / name
+    binary = cache_folder(name) / name
     if binary.exists():
         return binary
     binary.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +124,12 @@ def kubernetes_binary(name: str = "kube-apiserver", report: Callable[[str], None
         if not binary.exists():
             _build(name, binary, report)
     return binary
+
+
+def program_on_hand(name: str, report: Callable[[str], None] = say) -> Path:
+    """Return the program *name* of PATH, or else the one that is built."""
+    found = shutil.which(name)
+    return Path(found) if found else kubernetes_binary(name, report)
 
 
 @contextmanager
@@ -68,17 +144,17 @@ def _build(name: str, binary: Path, report: Callable[[str], None]) -> None:
     go = shutil.which("go")
     if not go:
         raise RuntimeError(f"{name} is built with Go, and no `go` is on PATH: install Go 1.26 or newer")
-    version = kubernetes_version()
-    major, minor = version.removeprefix("v").split(".")[:2]
-    package = "k8s.io/component-base/version"
-    flags = f"-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    program = PROGRAMS[name]
     part = binary.with_suffix(".part")
     log = binary.with_suffix(".log")
-    command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(part), f"k8s.io/kubernetes/cmd/{name}"]
-    report(f"Building {name} {version} from source, once (about five minutes on two cores) ...")
+    command = [go, "build", "-trimpath", "-ldflags", _linker_flags(program), "-o", str(part), program.package]
+    environment = dict(os.environ, CGO_ENABLED="0") if program.static else None
+    report(f"Building {name} {_version(program)} from source, once (up to five minutes on two cores) ...")
     begun = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=MODULE, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=MODULES / program.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         while True:
             try:
                 code = process.wait(PROGRESS_EVERY_SECONDS)
@@ -94,3 +170,16 @@ def _build(name: str, binary: Path, report: Callable[[str], None]) -> None:
         raise RuntimeError(f"building {name} failed:\n{log.read_text(errors='replace')[-2000:]}")
     part.rename(binary)
     report(f"Built {name} in {time.monotonic() - begun:.0f} s.")
+
+
+def _linker_flags(program: Program) -> str:
+    """Return ``-ldflags``: no symbols, and the versions where the program looks for them."""
+    version = _version(program)
+    major, minor = version.removeprefix("v").split(".")[:2] if "." in version else (version, "0")
+    values = {
+        "version": version,
+        "major": major,
+        "minor": minor,
+        "kubernetes_minor": kubernetes_version().split(".")[1],
+    }
+    return " ".join(["-s -w", *(f"-X {variable.format(**values)}" for variable in program.version_variables)])
