@@ -1,0 +1,94 @@
+"""How things stand with one resource: what runs for it, how far its roll-out is, what its pods complain of. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from scanplane.plan.configuration import AnalyzerConfiguration, ListenerConfiguration
+from scanplane.plan.inventory import ResourceKey
+from scanplane.resources.kinds import Kind
+from scanplane_operator.names import INSTANCE
+from scanplane_operator.observed import Child, Observed
+from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out
+
+__all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "settled"]
+
+
+def rollouts_behind(key: ResourceKey, document: Mapping[str, Any], rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Return the workloads that do what a resource asks for, its own or those that it is part of."""
+    spec = document.get("spec") or {}
+    market = (spec.get("marketRef") or {}).get("name") if key.kind in {Kind.SUBSCRIPTION, Kind.SCANNER} else None
+    feed = (spec.get("feedRef") or {}).get("name") if key.kind is Kind.SUBSCRIPTION else None
+    found: list[Rollout] = []
+    for rollout in rollouts:
+        configuration = rollout.workload.configuration
+        match configuration:
+            case ListenerConfiguration():
+                is_part = configuration.feed == feed
+            case AnalyzerConfiguration():
+                is_part = configuration.market == market
+            case _:
+                is_part = False
+        if rollout.workload.owner == key or is_part:
+            found.append(rollout)
+    return found
+
+
+def settled(rollout: Rollout) -> bool:
+    """Whether a workload is as it was decided to be, with every pod of it."""
+    calm = {Decision.KEEP, Decision.PAUSED, Decision.WAIT_FOR_CLOSE}
+    return rollout.decision in calm and rollout.live is not None and is_rolled_out(rollout.live)
+
+
+def is_available(rollout: Rollout) -> bool:
+    """Whether a pod of it serves, whichever version."""
+    live = rollout.live
+    return live is not None and ((live.get("status") or {}).get("availableReplicas") or 0) > 0
+
+
+def is_stuck(live: Child | None) -> bool:
+    """Whether Kubernetes has given up waiting for the newest pods."""
+    for condition in ((live or {}).get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return True
+    return False
+
+
+class _Complaint(Struct, frozen=True):
+    reason: str
+    message: str
+
+
+def pod_problems(instance: str, observed: Observed) -> list[str]:
+    """Return what keeps pods of a role instance from being ready, a line each, as the kubelet or the role says."""
+    lines: list[str] = []
+    for pod in observed.pods:
+        metadata = pod["metadata"]
+        if (metadata.get("labels") or {}).get(INSTANCE) != instance or metadata.get("deletionTimestamp"):
+            continue
+        complaint = next(iter(_complaints(pod)), None)
+        if complaint is not None:
+            lines.append(f"pod {metadata['name']}: {complaint.reason}{_detail(complaint.message)}")
+    return lines
+
+
+def _detail(message: str) -> str:
+    line = " ".join(message.split())
+    return f": {line[:300]}" if line else ""
+
+
+def _complaints(pod: Child) -> Iterable[_Complaint]:
+    status = pod.get("status") or {}
+    for container in status.get("containerStatuses") or ():
+        state = container.get("state") or {}
+        ended = (container.get("lastState") or {}).get("terminated") or state.get("terminated")
+        waiting = state.get("waiting")
+        if waiting is not None and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            said = (ended or {}).get("message") or waiting.get("message") or ""
+            yield _Complaint(waiting["reason"], said)
+        elif state.get("terminated") is not None:
+            yield _Complaint((ended or {}).get("reason") or "Terminated", (ended or {}).get("message") or "")
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            yield _Complaint(condition.get("reason") or "Unschedulable", condition.get("message") or "")

@@ -1,0 +1,202 @@
+"""The status of every resource, whole, as it should be written; and which of them are worth a write. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.planner import Plan
+from scanplane.resources.kinds import Kind
+from scanplane.resources.status import Condition, ConditionStatus, ConditionType
+from scanplane_operator.conditions import merge_conditions, transitions
+from scanplane_operator.figures import (
+    Figures,
+    feed_figures,
+    gateway_figures,
+    is_noticeable,
+    market_figures,
+    scanner_figures,
+)
+from scanplane_operator.names import MARKET, selector_text
+from scanplane_operator.observed import Observed, PodReport
+from scanplane_operator.reading import Reading
+from scanplane_operator.rollouts import Decision, Rollout, combined_revision
+from scanplane_operator.situation import is_available, rollouts_behind, settled
+from scanplane_operator.verdicts import Case, verdicts
+
+__all__ = ["StatusChange", "status_changes"]
+
+_FIGURES_AT_LEAST_EVERY_NS = 60_000_000_000
+
+
+class StatusChange(Struct, frozen=True, kw_only=True):
+    """A status to write: the whole of it, the conditions that turned, and a restart that is news."""
+
+    key: ResourceKey
+    document: Mapping[str, Any]
+    status: Mapping[str, Any]
+    transitions: tuple[Condition, ...]
+    restart: tuple[str, str] | None
+    only_figures: bool
+
+
+def status_changes(
+    observed: Observed,
+    reading: Reading,
+    plan: Plan,
+    rollouts: Sequence[Rollout],
+    *,
+    now: str,
+    now_ns: int,
+    figures_written_ns: Mapping[ResourceKey, int],
+) -> list[StatusChange]:
+    """Return the statuses to write. *now* is RFC 3339, *now_ns* the same on the host's clock."""
+    found: list[StatusChange] = []
+    for key, document in sorted(observed.resources.items()):
+        if document["metadata"].get("deletionTimestamp"):
+            continue
+        before: Mapping[str, Any] = document.get("status") or {}
+        behind = rollouts_behind(key, document, rollouts)
+        case = _case(key, document, observed, reading, plan, behind)
+        generation = document["metadata"].get("generation", 0)
+        conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)
+        lasting = _lasting(key, document, before, case, conditions, rollouts, now)
+        figures = _figures(key, document, observed, rollouts)
+        status = {**_figures_before(before, lasting), **lasting, **figures}
+        if status == before:
+            continue
+        only_figures = all(before.get(name) == value for name, value in lasting.items())
+        is_due = now_ns - figures_written_ns.get(key, 0) >= _FIGURES_AT_LEAST_EVERY_NS
+        if only_figures and not is_due and not is_noticeable(before, figures):
+            continue
+        found.append(
+            StatusChange(
+                key=key,
+                document=document,
+                status=status,
+                transitions=tuple(transitions(before.get("conditions") or (), conditions)),
+                restart=_news(before, lasting),
+                only_figures=only_figures,
+            )
+        )
+    return found
+
+
+def _case(
+    key: ResourceKey,
+    document: Mapping[str, Any],
+    observed: Observed,
+    reading: Reading,
+    plan: Plan,
+    behind: Sequence[Rollout],
+) -> Case:
+    accepted = (document.get("status") or {}).get("accepted") or {}
+    flowing = [each for each in behind if _tells_of_data(key, each)]
+    return Case(
+        kind=key.kind,
+        findings=plan.findings_of(key),
+        problems=reading.problems.get(key, ()),
+        is_paused=key in reading.paused,
+        accepted_generation=accepted.get("generation"),
+        generation=document["metadata"].get("generation", 0),
+        rollouts=behind,
+        reports=[observed.reports.get(each.workload.name, ()) for each in flowing],
+    )
+
+
+def _tells_of_data(key: ResourceKey, rollout: Rollout) -> bool:
+    return rollout.workload.owner.kind is (Kind.FEED if key.kind is Kind.SUBSCRIPTION else key.kind)
+
+
+def _lasting(
+    key: ResourceKey,
+    document: Mapping[str, Any],
+    before: Mapping[str, Any],
+    case: Case,
+    conditions: Sequence[Condition],
+    rollouts: Sequence[Rollout],
+    now: str,
+) -> dict[str, Any]:
+    """Return all of a status but its figures."""
+    status: dict[str, Any] = {
+        "observedGeneration": case.generation,
+        "conditions": [msgspec.to_builtins(condition) for condition in conditions],
+    }
+    accepted = next(each for each in conditions if each.type is ConditionType.ACCEPTED)
+    if accepted.status is ConditionStatus.TRUE and not case.is_paused:
+        spec = msgspec.json.encode(document["spec"], order="sorted").decode()
+        status["accepted"] = {"generation": case.generation, "spec": spec}
+    elif before.get("accepted") is not None:
+        status["accepted"] = before["accepted"]
+    own = [each for each in rollouts if each.workload.owner == key]
+    status |= _rolled(before, own, now)
+    if key.kind is Kind.MARKET:
+        status |= _partitions(key, own)
+    if key.kind is Kind.DATA_PLANE and own:
+        status["readyGateways"] = sum(_available_replicas(each) for each in own)
+        status["workloadCount"] = len(rollouts)
+        status["readyWorkloads"] = sum(settled(each) for each in rollouts)
+    return status
+
+
+def _rolled(before: Mapping[str, Any], own: Sequence[Rollout], now: str) -> dict[str, Any]:
+    """Return what was rolled out last, and why. While something waits, the record stays what it was."""
+    status: dict[str, Any] = {name: before[name] for name in ("configuration", "lastRestart") if name in before}
+    if own and all(each.decision.writes for each in own):
+        status["configuration"] = combined_revision([each.workload for each in own])
+    restarts = [each.restart for each in own if each.decision is Decision.ROLL and each.restart is not None]
+    if restarts:
+        newest = restarts[0]
+        reason = ",".join(newest.reasons)[:256]
+        status["lastRestart"] = {"time": now, "reason": reason, "message": str(newest)[:1024]}
+    return status
+
+
+def _partitions(key: ResourceKey, own: Sequence[Rollout]) -> dict[str, Any]:
+    return {
+        "partitions": len(own),
+        "readyPartitions": sum(settled(each) and is_available(each) for each in own),
+        "selector": selector_text({MARKET: key.name}),
+    }
+
+
+def _available_replicas(rollout: Rollout) -> int:
+    return int(((rollout.live or {}).get("status") or {}).get("availableReplicas") or 0)
+
+
+def _figures(key: ResourceKey, document: Mapping[str, Any], observed: Observed, rollouts: Sequence[Rollout]) -> Figures:
+    def reports(owner: ResourceKey) -> list[Sequence[PodReport]]:
+        return [observed.reports.get(each.workload.name, ()) for each in rollouts if each.workload.owner == owner]
+
+    match key.kind:
+        case Kind.FEED:
+            return next((feed_figures(each) for each in reports(key)), {})
+        case Kind.MARKET:
+            scanners = sum(
+                ((other.get("spec") or {}).get("marketRef") or {}).get("name") == key.name
+                for each, other in observed.resources.items()
+                if each.kind is Kind.SCANNER
+            )
+            return market_figures(reports(key), scanners)
+        case Kind.SCANNER:
+            market = ResourceKey(Kind.MARKET, ((document.get("spec") or {}).get("marketRef") or {}).get("name", ""))
+            return scanner_figures(key.name, reports(market))
+        case Kind.DATA_PLANE:
+            return next((gateway_figures(each) for each in reports(key)), {})
+        case _:
+            return {}
+
+
+def _figures_before(before: Mapping[str, Any], lasting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures that the status holds already."""
+    names = {"observedGeneration", "conditions", "accepted", "configuration", "lastRestart", *lasting}
+    return {name: value for name, value in before.items() if name not in names}
+
+
+def _news(before: Mapping[str, Any], lasting: Mapping[str, Any]) -> tuple[str, str] | None:
+    restart = lasting.get("lastRestart")
+    if restart is None or restart == before.get("lastRestart"):
+        return None
+    return restart["reason"], restart["message"]
