@@ -16,6 +16,15 @@ SERVERS = {
     "redis-server": ("redis-server",),
     "etcd-server": ("etcd",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    # The one-node cluster and the images for it; see tests/cluster.
+    "containerd": ("containerd",),
+    "runc": ("runc",),
+    "containernetworking-plugins": ("/usr/lib/cni/ptp", "/opt/cni/bin/ptp"),
+    "iptables": ("iptables",),
+    "iproute2": ("ip",),
+    "buildah": ("buildah",),
+    "mmdebstrap": ("mmdebstrap",),
+    "openssl": ("openssl",),
 }
 """Debian package → programs of which one must be there."""
 
