@@ -178,6 +178,23 @@ class BrokerContract:
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(waiting, PATIENCE_S)
 
+    async def test_a_queue_is_exhausted_when_everything_was_handed_out(self, brokers: Callable[[], Broker]) -> None:
+        broker = brokers()
+        await broker.prepare_market("us-stocks", 1, LIMITS)
+        async with broker.publisher("us-stocks", LIMITS, confirms=True) as publisher:
+            for number in range(10):
+                publisher.publish(batch(number))
+            async with asyncio.timeout(PATIENCE_S):
+                await publisher.flush()
+        async with broker.consumer("us-stocks", ONLY, LIMITS, prefetch=8) as consumer:
+            await receive(consumer, 5)
+            assert not await consumer.is_exhausted()
+            received = await receive(consumer, 3)
+            assert not await consumer.is_exhausted()
+            await consumer.acknowledge(received[-1].tag)
+            await receive(consumer, 2)
+            assert await consumer.is_exhausted()
+
     async def test_beyond_the_byte_bound_the_oldest_are_dropped(self, brokers: Callable[[], Broker]) -> None:
         broker = brokers()
         limits = QueueLimits(time_to_live_ns=60_000_000_000, max_bytes=10_000)

@@ -247,3 +247,29 @@ class CacheContract:
         assert await cache.read_table(table) == {}
         assert await cache.read_stream(stream) == []
         assert await cache.load_state(state, 1) == {}
+
+    async def test_states_are_read_without_being_claimed(self, cache: Cache, namespace: str) -> None:
+        one, other = f"{namespace}:state:one", f"{namespace}:state:other"
+        await cache.save_state(one, 7, {"a": b"1", "b": b"2"}, mark="7:0")
+        await cache.save_state(other, 3, {"b": b"3"})
+        assert await cache.read_states([one, f"{namespace}:none", other], ["b", "a"]) == [
+            [b"2", b"1"],
+            [None, None],
+            [b"3", None],
+        ]
+        assert await cache.read_states([], ["a"]) == []
+        assert await cache.read_state(one) == {"a": b"1", "b": b"2"}
+        assert await cache.read_state(f"{namespace}:none") == {}
+        await cache.save_state(one, 7, {"a": b"4"}, mark="7:1", previous_mark="7:0")
+
+    async def test_what_expires_is_gone_and_what_was_kept_is_not(self, cache: Cache, namespace: str) -> None:
+        going, kept = f"{namespace}:signals:going", f"{namespace}:signals:kept"
+        entries = {going: [Entry((1, 0), b"1")], kept: [Entry((1, 0), b"1")]}
+        await cache.write(Write(fence_key=f"{namespace}:state", generation=1, entries=entries))
+        await cache.expire([going, kept, f"{namespace}:signals:none"], 0.05)
+        await cache.expire([kept], None)
+        async with asyncio.timeout(PATIENCE_S):
+            while await cache.read_stream(going):  # noqa: ASYNC110  # the cache's own clock is what is waited for
+                await asyncio.sleep(0.01)
+        assert await cache.list_keys(f"{namespace}:signals:") == [kept]
+        assert len(await cache.read_stream(kept)) == 1

@@ -46,6 +46,8 @@ headers = st.builds(
     last_received_ns=st.integers(0, 2**63 - 1),
     numbered_since=st.integers(0, 2**53),
     first_sequence=st.integers(0, 2**63 - 1),
+    layout_since=st.integers(0, 2**53),
+    is_seal=st.booleans(),
     traceparent=st.just("") | st.from_regex(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", fullmatch=True),
 )
 
@@ -78,7 +80,18 @@ def test_the_trace_context_is_a_header_that_standard_tools_read() -> None:
 
 def test_the_header_is_a_line_that_people_can_read() -> None:
     assert encode_header(batch(3).header) == (
-        b'["massive","us-stocks",0,1,"Trades",1763832013123,3,100,1763832013123456789,1763832013123456999,0,0]'
+        b'["massive","us-stocks",0,1,"Trades",1763832013123,3,100,1763832013123456789,1763832013123456999,0,0,0,false]'
+    )
+
+
+def test_the_header_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    shorter = '["massive","us-stocks",0,1,"Trades",7,3,100,8,9]'
+    longer = '["massive","us-stocks",0,1,null,7,3,0,8,9,6,2,5,true,"what is this"]'
+    assert decode_header({"batch": shorter}) == BatchHeader(
+        "massive", "us-stocks", Partition(0, 1), Channel.TRADES, 7, 3, 100, 8, 9
+    )
+    assert decode_header({"batch": longer}) == BatchHeader(
+        "massive", "us-stocks", Partition(0, 1), None, 7, 3, 0, 8, 9, "", 6, 2, 5, True
     )
 
 

@@ -113,6 +113,13 @@ class Consumer(Protocol):
         """Batches received and not yet handed out."""
         ...
 
+    async def is_exhausted(self) -> bool:
+        """Whether nothing waits, here or at the broker. What is just on its way may be missed: ask twice.
+
+        Raises BrokerUnavailableError.
+        """
+        ...
+
 
 class BatonHold(Protocol):
     """The right to work, while it is held.

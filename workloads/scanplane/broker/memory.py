@@ -187,6 +187,10 @@ class _MemoryConsumer:
         """Batches that wait in the queue: here nothing is received before it is asked for."""
         return len(self._queue)
 
+    async def is_exhausted(self) -> bool:
+        """Whether nothing waits."""
+        return not len(self._queue)
+
     def close(self) -> None:
         """Give back what was not acknowledged."""
         self._queue.consumers -= 1

@@ -118,8 +118,20 @@ class Cache(Protocol):
         """Claim the state for *generation*, so that older writers are refused, and return all its fields."""
         ...
 
+    async def read_states(self, keys: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return the given fields of each state, without claiming any; None for what is not there."""
+        ...
+
+    async def read_state(self, key: str) -> dict[str, bytes]:
+        """Return all fields of a state without claiming it."""
+        ...
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values, tables, streams or states."""
+        ...
+
+    async def expire(self, keys: Sequence[str], seconds: float | None) -> None:
+        """Let what is there be removed *seconds* from now, or never (None): writing alone does not keep it."""
         ...
 
     async def close(self) -> None:

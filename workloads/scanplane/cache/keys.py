@@ -8,6 +8,8 @@ from scanplane.marketdata.partitions import Partition
 __all__ = [
     "board",
     "boards_prefix",
+    "path_fence",
+    "paths",
     "quotes",
     "signals",
     "signals_prefix",
@@ -46,6 +48,16 @@ def signals_prefix(namespace: str, market: str | None = None) -> str:
 def state(namespace: str, market: str, partition: Partition) -> str:
     """An analyzer's saved state; its key is also the fence of all that the analyzer writes."""
     return f"{namespace}:state:{market}:{partition}"
+
+
+def paths(namespace: str, market: str) -> str:
+    """Which numbers of partitions the market's batches went through (a table): feed → Path as JSON."""
+    return f"{namespace}:paths:{market}"
+
+
+def path_fence(namespace: str, market: str, feed: str) -> str:
+    """The fence of a feed's path: a listener that lost its baton can't overwrite what the next one wrote."""
+    return f"{namespace}:path-fence:{market}:{feed}"
 
 
 def status(namespace: str, instance: str) -> str:

@@ -1,6 +1,7 @@
 """A cache inside one process, with the semantics of the one on Redis. Roles share the object."""
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -76,6 +77,7 @@ class MemoryCache:
         self._generations: dict[str, int] = {}
         self._marks: dict[str, str] = {}
         self._followers: set[_Follower] = set()
+        self._expiries: dict[str, float] = {}
 
     def _pass_fence(self, key: str, generation: int) -> None:
         if self._generations.get(key, generation) > generation:
@@ -119,11 +121,13 @@ class MemoryCache:
 
     async def read_stream(self, key: str, after: tuple[int, int] = (0, 0), limit: int = 1000) -> list[Entry]:
         """Return entries after an id, oldest first."""
+        self._remove_expired()
         stream = self._streams.get(key)
         return stream.after(after, limit) if stream is not None else []
 
     async def list_keys(self, prefix: str) -> list[str]:
         """Return the keys of values and streams that begin with *prefix*, sorted."""
+        self._remove_expired()
         return sorted(key for key in (*self._values, *self._streams) if key.startswith(prefix))
 
     @asynccontextmanager
@@ -167,9 +171,36 @@ class MemoryCache:
         self._pass_fence(key, generation)
         return dict(self._states.get(key, {}))
 
+    async def read_states(self, keys: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return the given fields of each state, without claiming any."""
+        states = (self._states.get(key, {}) for key in keys)
+        return [[state.get(field) for field in fields] for state in states]
+
+    async def read_state(self, key: str) -> dict[str, bytes]:
+        """Return all fields of a state without claiming it."""
+        return dict(self._states.get(key, {}))
+
+    async def expire(self, keys: Sequence[str], seconds: float | None) -> None:
+        """Let what is there be removed later, or never."""
+        for key in keys:
+            if seconds is None:
+                self._expiries.pop(key, None)
+            else:
+                self._expiries[key] = time.monotonic() + seconds
+
+    def _remove_expired(self) -> None:
+        """Remove what is due; looked at where keys are listed and streams are read, which are all that expires."""
+        if self._expiries:
+            now = time.monotonic()
+            self._remove([key for key, at in self._expiries.items() if at <= now])
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values, tables, streams or states."""
+        self._remove(keys)
+
+    def _remove(self, keys: Sequence[str]) -> None:
         for key in keys:
+            self._expiries.pop(key, None)
             for content in (self._values, self._tables, self._streams, self._states, self._generations, self._marks):
                 content.pop(key, None)
 

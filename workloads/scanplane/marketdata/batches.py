@@ -7,6 +7,9 @@ and a listener that came back from the dead are seen by comparing two numbers.
 A listener that knows where the last one stopped counts on from there, so that what was lost between the two is seen as well: by
 a broker that died with its queues, for instance. ``numbered_since`` is the epoch in which the counting began, and
 ``first_sequence`` the first number of this epoch. A listener that knows of none before it begins anew.
+
+``layout_since`` is the epoch in which the feed came to this number of partitions. The last batch before it leaves for another
+is a *seal*, which has a number and no events: see :mod:`scanplane.marketdata.layouts`.
 """
 
 from collections.abc import Sequence
@@ -34,7 +37,7 @@ class Tick(Struct, frozen=True, array_like=True, gc=False):
 
 
 class BatchHeader(Struct, frozen=True, array_like=True):
-    """What is known of a batch without decoding its body. ``channel`` is None for a :class:`Tick`."""
+    """What is known of a batch without decoding its body. ``channel`` is None for a :class:`Tick` and for a seal."""
 
     feed: str
     market: str
@@ -48,10 +51,12 @@ class BatchHeader(Struct, frozen=True, array_like=True):
     traceparent: str = ""
     numbered_since: int = 0
     first_sequence: int = 0
+    layout_since: int = 0
+    is_seal: bool = False
 
 
 class Batch(Struct, frozen=True):
-    """A header with its encoded body: a msgpack array of events of one channel, or one tick."""
+    """A header with its encoded body: a msgpack array of events of one channel, one tick, or nothing for a seal."""
 
     header: BatchHeader
     body: bytes

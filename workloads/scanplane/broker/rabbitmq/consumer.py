@@ -154,6 +154,12 @@ class RabbitConsumer:
         """Batches received and not yet handed out."""
         return len(self._received)
 
+    async def is_exhausted(self) -> bool:
+        """Whether nothing waits, here or at the broker. Raises BrokerUnavailableError."""
+        async with self._session.request() as channel:
+            declared = await channel.queue_declare(self._queue, passive=True)
+        return not declared.message_count and not self._received
+
 
 @asynccontextmanager
 async def open_consumer(

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 import pamqp.frame
+from msgspec import Struct
 from pamqp.commands import Basic
 
 from scanplane.marketdata.batches import Batch, BatchHeader
@@ -22,8 +23,27 @@ from scanplane.marketdata.partitions import Partition
 
 __all__ = ["PublicationMarshaller", "decode_header", "encode_header"]
 
-_Header = tuple[str, str, int, int, Channel | None, int, int, int, int, int, int, int]
-_DECODER = msgspec.json.Decoder(_Header)
+
+class _WireHeader(Struct, array_like=True, frozen=True):
+    """What later versions added has a default, and what they will add is left out: both ends need not change at once."""
+
+    feed: str
+    market: str
+    index: int
+    partitions: int
+    channel: Channel | None
+    epoch: int
+    sequence: int
+    count: int
+    first_received_ns: int
+    last_received_ns: int
+    numbered_since: int = 0
+    first_sequence: int = 0
+    layout_since: int = 0
+    is_seal: bool = False
+
+
+_DECODER = msgspec.json.Decoder(_WireHeader)
 _ENCODER = msgspec.json.Encoder()
 
 _CONTENT_HEADER = struct.Struct(">BHLHHQHL")
@@ -53,6 +73,8 @@ def encode_header(header: BatchHeader) -> bytes:
             header.last_received_ns,
             header.numbered_since,
             header.first_sequence,
+            header.layout_since,
+            header.is_seal,
         )
     )
 
@@ -62,23 +84,23 @@ def decode_header(headers: Mapping[str, object]) -> BatchHeader:
     encoded = headers.get("batch")
     if not isinstance(encoded, str):
         raise msgspec.DecodeError("the message has no header named batch")
-    feed, market, index, count, channel, epoch, sequence, events, first_ns, last_ns, since, first = _DECODER.decode(
-        encoded
-    )
+    wire = _DECODER.decode(encoded)
     traceparent = headers.get("traceparent", "")
     return BatchHeader(
-        feed=feed,
-        market=market,
-        partition=Partition(index, count),
-        channel=channel,
-        epoch=epoch,
-        sequence=sequence,
-        count=events,
-        first_received_ns=first_ns,
-        last_received_ns=last_ns,
+        feed=wire.feed,
+        market=wire.market,
+        partition=Partition(wire.index, wire.partitions),
+        channel=wire.channel,
+        epoch=wire.epoch,
+        sequence=wire.sequence,
+        count=wire.count,
+        first_received_ns=wire.first_received_ns,
+        last_received_ns=wire.last_received_ns,
         traceparent=traceparent if isinstance(traceparent, str) else "",
-        numbered_since=since,
-        first_sequence=first,
+        numbered_since=wire.numbered_since,
+        first_sequence=wire.first_sequence,
+        layout_since=wire.layout_since,
+        is_seal=wire.is_seal,
     )
 
 

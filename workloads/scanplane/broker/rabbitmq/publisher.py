@@ -138,7 +138,7 @@ class RabbitPublisher:
     async def _write(self, channel: AmqpChannel, marshaller: PublicationMarshaller, tag: int, sent: Sent) -> None:
         header = sent.batch.header
         message_id = f"{header.epoch:x}-{header.sequence:x}-{tag:x}"
-        key = routing_key(header.channel, header.partition)
+        key = routing_key(header.channel, header.partition, is_seal=header.is_seal)
         payload = marshaller.marshal(sent.batch, key, message_id)
         loop = asyncio.get_running_loop()
         if self._confirms:

@@ -35,7 +35,7 @@ __all__ = [
     "routing_key",
 ]
 
-_TICK = "Tick"
+_TICK, _SEAL = "Tick", "Seal"
 _UNUSED_PARTITION_QUEUE_MS = 3_600_000
 _UNUSED_BATON_QUEUE_MS = 7 * 24 * 3_600_000
 
@@ -55,9 +55,10 @@ def baton_queue_name(namespace: str, name: str) -> str:
     return f"{namespace}.batons.{name}"
 
 
-def routing_key(channel: Channel | None, partition: Partition) -> str:
-    """Where a batch goes; a tick goes with the key ``Tick``."""
-    return f"{_TICK if channel is None else channel.value}.{partition}"
+def routing_key(channel: Channel | None, partition: Partition, *, is_seal: bool = False) -> str:
+    """Where a batch goes; a tick goes with the key ``Tick``, a seal with ``Seal``."""
+    control = _SEAL if is_seal else _TICK
+    return f"{control if channel is None else channel.value}.{partition}"
 
 
 def _milliseconds(limits: QueueLimits) -> int:

@@ -122,7 +122,35 @@ class RedisCache:
         async with self._asking() as client:
             await self._claim_state(keys=[key], args=[generation, "", "", 0])
             fields = _decode_fields(await client.hgetall(key))
-        return {field: value for field, value in fields.items() if field not in {GENERATION_FIELD, MARK_FIELD}}
+        return _own_fields(fields)
+
+    async def read_states(self, keys: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return the given fields of each state in one round trip, without claiming any."""
+        states: list[list[bytes | None]] = []
+        for some in _chunks(keys):
+            async with self._asking() as client:
+                pipeline = client.pipeline(transaction=False)
+                for key in some:
+                    pipeline.hmget(key, list(fields))
+                states += await pipeline.execute()
+        return states
+
+    async def read_state(self, key: str) -> dict[str, bytes]:
+        """Return all fields of a state without claiming it."""
+        async with self._asking() as client:
+            return _own_fields(_decode_fields(await client.hgetall(key)))
+
+    async def expire(self, keys: Sequence[str], seconds: float | None) -> None:
+        """Let what is there be removed later, or never."""
+        for some in _chunks(keys):
+            async with self._asking() as client:
+                pipeline = client.pipeline(transaction=False)
+                for key in some:
+                    if seconds is None:
+                        pipeline.persist(key)
+                    else:
+                        pipeline.pexpire(key, round(seconds * 1000))
+                await pipeline.execute()
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values, tables, streams or states."""
@@ -144,6 +172,11 @@ def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _decode_fields(fields: Mapping[bytes, bytes]) -> dict[str, bytes]:
     return {field.decode(): value for field, value in fields.items()}
+
+
+def _own_fields(fields: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Leave out what the scripts keep beside a state's fields."""
+    return {field: value for field, value in fields.items() if field not in {GENERATION_FIELD, MARK_FIELD}}
 
 
 def _decode_entry_id(identity: bytes) -> tuple[int, int]:
