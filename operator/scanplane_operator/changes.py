@@ -14,17 +14,24 @@ from scanplane_operator.names import APPLIED, MARKET, RESTART_REASON
 from scanplane_operator.observed import Child, ObjectKey, Observed
 from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_config_map
 
-__all__ = ["Changes", "changes_of", "owner_of_child"]
+__all__ = ["Changes", "Removal", "changes_of", "owner_of_child"]
 
 FIRST_START = "Created"
 """The reason on the first pods of a workload."""
+
+
+class Removal(Struct, frozen=True):
+    """A child that nothing asks for any more; the *uid* is that of the very object that was looked at."""
+
+    key: ObjectKey
+    uid: str
 
 
 class Changes(Struct, frozen=True):
     """What to write: ``apply`` in this order, then ``remove``. Nothing at all for a world that is as it should be."""
 
     apply: tuple[Manifest, ...] = ()
-    remove: tuple[Child, ...] = ()
+    remove: tuple[Removal, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.apply or self.remove)
@@ -73,7 +80,7 @@ def _is_there(manifest: Manifest, observed: Observed) -> bool:
     return applied == manifest["metadata"]["annotations"][APPLIED] and contains(live, manifest)
 
 
-def _removable(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Iterable[Child]:
+def _removable(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Iterable[Removal]:
     """Yield the children that nothing asks for: no workload of the plan, no ReplicaSet that could be rolled back to."""
     kept = set(_needed_still(rollouts, observed))
     for rollout in rollouts:
@@ -82,7 +89,7 @@ def _removable(rollouts: Sequence[Rollout], observed: Observed, paused: frozense
     for key, child in sorted(observed.children.items()):
         if key in kept or child["metadata"].get("deletionTimestamp") or owner_of_child(child) in paused:
             continue
-        yield child
+        yield Removal(key, child["metadata"]["uid"])
 
 
 def _needed_still(rollouts: Sequence[Rollout], observed: Observed) -> Iterable[ObjectKey]:

@@ -63,7 +63,8 @@ class Observed(Struct, frozen=True, kw_only=True):
 
     ``resources`` are ours as the API gave them; ``children`` are objects with our label; ``foreign`` are objects of others
     that bear a name which we would need. ``secrets`` and ``config_maps`` hold a digest for each key of those that resources
-    refer to. ``reports`` are by role instance, the newest first.
+    refer to. ``refused`` are writes of this pass that the API server refused, with its reason. ``reports`` are by role
+    instance, the newest first.
     """
 
     namespace: str
@@ -72,6 +73,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     config_maps: Mapping[str, Mapping[str, str]] = {}
     children: Mapping[ObjectKey, Child] = {}
     foreign: frozenset[ObjectKey] = frozenset()
+    refused: Mapping[ObjectKey, str] = {}
     replica_sets: tuple[Child, ...] = ()
     pods: tuple[Child, ...] = ()
     reports: Mapping[str, tuple[PodReport, ...]] = {}

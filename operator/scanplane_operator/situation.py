@@ -10,9 +10,9 @@ from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
 from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
-from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out
+from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_configuration
 
-__all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "settled"]
+__all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "serves_already", "settled"]
 
 
 def rollouts_behind(key: ResourceKey, document: Mapping[str, Any], rollouts: Sequence[Rollout]) -> list[Rollout]:
@@ -39,6 +39,21 @@ def settled(rollout: Rollout) -> bool:
     """Whether a workload is as it was decided to be, with every pod of it."""
     calm = {Decision.KEEP, Decision.PAUSED, Decision.WAIT_FOR_CLOSE}
     return rollout.decision in calm and rollout.live is not None and is_rolled_out(rollout.live)
+
+
+def serves_already(key: ResourceKey, rollout: Rollout, observed: Observed) -> bool:
+    """Whether every pod that serves works with *key* as it is now: a roll-out that concerns others is none for it."""
+    wanted = rollout.workload.configuration.sources.get(str(key))
+    serving = [
+        replica_set
+        for replica_set in observed.replica_sets
+        if replica_set["metadata"]["labels"].get(INSTANCE) == rollout.workload.name
+        and ((replica_set.get("status") or {}).get("availableReplicas") or 0) > 0
+    ]
+    configurations = [live_configuration(replica_set, observed) for replica_set in serving]
+    return bool(configurations) and all(
+        each is not None and wanted is not None and each.sources.get(str(key)) == wanted for each in configurations
+    )
 
 
 def is_available(rollout: Rollout) -> bool:

@@ -23,7 +23,7 @@ from scanplane_operator.names import MARKET, selector_text
 from scanplane_operator.observed import Observed, PodReport
 from scanplane_operator.reading import Reading
 from scanplane_operator.rollouts import Decision, Rollout, combined_revision
-from scanplane_operator.situation import is_available, rollouts_behind, settled
+from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
 from scanplane_operator.verdicts import Case, verdicts
 
 __all__ = ["StatusChange", "status_changes"]
@@ -102,8 +102,15 @@ def _case(
         accepted_generation=accepted.get("generation"),
         generation=document["metadata"].get("generation", 0),
         rollouts=behind,
+        moving=[each for each in behind if not _is_done(key, each, observed)],
         reports=[observed.reports.get(each.workload.name, ()) for each in flowing],
     )
+
+
+def _is_done(key: ResourceKey, rollout: Rollout, observed: Observed) -> bool:
+    """Whether a resource has nothing to wait for: a Scanner is not concerned when another one is edited."""
+    is_part = key.kind in {Kind.SCANNER, Kind.SUBSCRIPTION}
+    return settled(rollout) or (is_part and serves_already(key, rollout, observed))
 
 
 def _tells_of_data(key: ResourceKey, rollout: Rollout) -> bool:

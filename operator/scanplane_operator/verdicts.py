@@ -17,7 +17,7 @@ from scanplane_operator.conditions import Verdict
 from scanplane_operator.figures import current
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.rollouts import Decision, Rollout
-from scanplane_operator.situation import is_available, is_stuck, pod_problems, settled
+from scanplane_operator.situation import is_available, is_stuck, pod_problems
 
 __all__ = ["Case", "verdicts"]
 
@@ -28,7 +28,8 @@ _MOST_LINES = 5
 class Case(Struct, frozen=True, kw_only=True):
     """All that is known of one resource: what was found wrong with it, and the workloads behind it.
 
-    ``reports`` are those of the workloads that tell whether data flows for it.
+    ``moving`` are those of the workloads that do not work with it as it is now. ``reports`` are those of the workloads that
+    tell whether data flows for it.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Case(Struct, frozen=True, kw_only=True):
     accepted_generation: int | None
     generation: int
     rollouts: Sequence[Rollout]
+    moving: Sequence[Rollout]
     reports: Sequence[Sequence[PodReport]]
 
 
@@ -92,9 +94,7 @@ def _available(case: Case, observed: Observed) -> Verdict:
     if foreign:
         key = foreign[0].workload.key
         return Verdict(kind, FALSE, "NameTaken", f"{_taken(key)}: rename or remove it")
-    problems = [line for rollout in missing for line in pod_problems(rollout.workload.name, observed)]
-    why = f": {_joined(problems)}" if problems else ""
-    return Verdict(kind, FALSE, "NotAvailable", f"no pod of {_names(missing)} is ready{why}")
+    return Verdict(kind, FALSE, "NotAvailable", f"no pod of {_names(missing)} is ready{_complaints(missing, observed)}")
 
 
 def _taken(key: ObjectKey) -> str:
@@ -103,33 +103,50 @@ def _taken(key: ObjectKey) -> str:
 
 def _progressing(case: Case, observed: Observed) -> Verdict:
     kind = ConditionType.PROGRESSING
-    moving = [rollout for rollout in case.rollouts if not settled(rollout)]
-    by_decision = {rollout.decision: rollout for rollout in reversed(case.rollouts)}
-    if not moving:
-        waiting = by_decision.get(Decision.WAIT_FOR_CLOSE)
-        if waiting is not None:
-            return Verdict(
-                kind, TRUE, "WaitsForMarketClose", f"{waiting.workload.name} waits for the close: {waiting.restart}"
-            )
+    if not case.moving:
+        waiting = [rollout for rollout in case.rollouts if rollout.decision is Decision.WAIT_FOR_CLOSE]
+        if waiting:
+            message = f"{waiting[0].workload.name} waits for the close: {waiting[0].restart}"
+            return Verdict(kind, TRUE, "WaitsForMarketClose", message)
         return Verdict(kind, FALSE, "RolledOut", "everything runs as asked" if case.rollouts else _unused(case.kind))
-    if rolled_back := by_decision.get(Decision.ROLLED_BACK):
-        name = rolled_back.workload.name
-        return Verdict(
-            kind,
-            FALSE,
-            "RolledBack",
-            f"{name} was rolled back by somebody; the next change of its resources goes forward",
-        )
-    problems = [line for rollout in moving for line in pod_problems(rollout.workload.name, observed)]
-    why = f": {_joined(problems)}" if problems else ""
-    stuck = [rollout for rollout in moving if rollout.decision is Decision.KEEP and is_stuck(rollout.live)]
+    return _halted(case, observed) or _moving(case, observed)
+
+
+def _halted(case: Case, observed: Observed) -> Verdict | None:
+    """Return what stands in the way of a roll-out for good, until somebody changes something."""
+    kind = ConditionType.PROGRESSING
+    refused = [observed.refused[key] for each in case.moving for key in each.workload.keys if key in observed.refused]
+    if refused:
+        return Verdict(kind, FALSE, "WriteRefused", f"the API server refused: {_joined(refused)}")
+    rolled_back = [rollout for rollout in case.moving if rollout.decision is Decision.ROLLED_BACK]
+    if rolled_back:
+        message = f"{_names(rolled_back)} {_was(rolled_back)} rolled back by somebody; the next change goes forward"
+        return Verdict(kind, FALSE, "RolledBack", message)
+    stuck = [rollout for rollout in case.moving if rollout.decision is Decision.KEEP and is_stuck(rollout.live)]
     if stuck:
-        return Verdict(kind, FALSE, "DeadlineExceeded", f"the new {_names(stuck)} does not become ready{why}")
-    if waiting := by_decision.get(Decision.WAIT_FOR_ANALYZERS):
-        return Verdict(kind, TRUE, "WaitsForAnalyzers", f"{waiting.workload.name} goes on until the analyzers stand by")
+        message = f"the new {_names(stuck)} does not become ready{_complaints(stuck, observed)}"
+        return Verdict(kind, FALSE, "DeadlineExceeded", message)
+    return None
+
+
+def _moving(case: Case, observed: Observed) -> Verdict:
+    kind, moving = ConditionType.PROGRESSING, case.moving
+    waiting = [rollout for rollout in moving if rollout.decision is Decision.WAIT_FOR_ANALYZERS]
+    if waiting and len(waiting) == len(moving):
+        message = f"{_names(waiting)} goes on until the analyzers stand by"
+        return Verdict(kind, TRUE, "WaitsForAnalyzers", message)
     reasons = sorted({str(rollout.restart) for rollout in moving if rollout.restart is not None})
-    said = f" because of {'; '.join(reasons)}" if reasons else why
+    said = f" because of {'; '.join(reasons)}" if reasons else _complaints(moving, observed)
     return Verdict(kind, TRUE, "RollingOut", f"{_names(moving)} {_is(moving)} being rolled out{said}")
+
+
+def _complaints(rollouts: Sequence[Rollout], observed: Observed) -> str:
+    problems = [line for rollout in rollouts for line in pod_problems(rollout.workload.name, observed)]
+    return f": {_joined(problems)}" if problems else ""
+
+
+def _was(rollouts: Sequence[Rollout]) -> str:
+    return "was" if len(rollouts) == 1 else "were"
 
 
 def _is(rollouts: Sequence[Rollout]) -> str:
@@ -191,7 +208,7 @@ def _ready(case: Case, accepted: Verdict, progressing: Verdict) -> Verdict:
         return Verdict(kind, FALSE, accepted.reason, accepted.message)
     if not case.rollouts:
         return Verdict(kind, TRUE, "NotUsed", _unused(case.kind))
-    if all(settled(rollout) for rollout in case.rollouts):
+    if not case.moving:
         return Verdict(kind, TRUE, "RolledOut", f"accepted, and {_names(case.rollouts)} {_runs(case.rollouts)} it")
     return Verdict(kind, FALSE, progressing.reason, progressing.message)
 

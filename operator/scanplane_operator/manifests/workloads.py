@@ -62,6 +62,11 @@ class Workload(Struct, frozen=True, kw_only=True):
         return key_of(self.deployment)
 
     @property
+    def keys(self) -> tuple[ObjectKey, ...]:
+        """The keys of all its objects."""
+        return (key_of(self.config_map), self.key, *(key_of(each) for each in self.surroundings))
+
+    @property
     def revision(self) -> str:
         """Hash of all that a process starts with."""
         return str(self.deployment["spec"]["template"]["metadata"]["annotations"][REVISION])

@@ -1,0 +1,93 @@
+"""The whole decision of a pass: from what was observed to what to write. Pure, so that it is tested as YAML in, YAML out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.planner import Plan, plan
+from scanplane.plan.services import DEFAULT_NAME
+from scanplane.resources.common import API_VERSION
+from scanplane.resources.data_plane import DataPlane, UpdatePolicy
+from scanplane.resources.kinds import Kind
+from scanplane_operator.changes import Changes, changes_of
+from scanplane_operator.figures import current
+from scanplane_operator.manifests.workloads import workloads_of
+from scanplane_operator.observed import Observed
+from scanplane_operator.reading import Reading, read_inventory
+from scanplane_operator.rollouts import Rollout, decide
+from scanplane_operator.settings import PodSettings
+
+__all__ = ["Decisions", "decisions_of"]
+
+
+class Decisions(Struct, frozen=True, kw_only=True):
+    """What a pass decided."""
+
+    reading: Reading
+    plan: Plan
+    rollouts: tuple[Rollout, ...]
+    changes: Changes
+
+
+def decisions_of(observed: Observed, settings: PodSettings) -> Decisions:
+    """Decide everything about a namespace.
+
+    Without a DataPlane nothing can be planned, and what runs is left alone: its owner may only have been deleted to be
+    made anew.
+    """
+    reading = read_inventory(observed)
+    planned = plan(reading.inventory)
+    data_plane = planned.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
+    if not isinstance(data_plane, DataPlane):
+        return Decisions(reading=reading, plan=planned, rollouts=(), changes=Changes())
+    workloads = workloads_of(planned, observed.namespace, _owners(observed), settings)
+    policy = data_plane.spec.update_policy or UpdatePolicy.IMMEDIATE
+    rollouts = decide(workloads, observed, reading.paused, policy, _open_markets(workloads_markets(planned), observed))
+    return Decisions(
+        reading=reading,
+        plan=planned,
+        rollouts=rollouts,
+        changes=changes_of(rollouts, observed, reading.paused),
+    )
+
+
+def workloads_markets(planned: Plan) -> Sequence[tuple[str, str]]:
+    """Return each analyzer's name with its market."""
+    return [
+        (name, configuration.market)
+        for name, configuration in planned.configurations.items()
+        if hasattr(configuration, "market")
+    ]
+
+
+def _open_markets(analyzers: Sequence[tuple[str, str]], observed: Observed) -> frozenset[str]:
+    """Return the markets that an analyzer says are open."""
+    found: set[str] = set()
+    for name, market in analyzers:
+        report = current(observed.reports.get(name, ()))
+        if report is not None and report.status.figures.get("session", 0.0) > 0:
+            found.add(market)
+    return frozenset(found)
+
+
+def _owners(observed: Observed) -> dict[ResourceKey, dict[str, Any]]:
+    """Return an owner reference for every resource that children may belong to and that is not being deleted."""
+    owners = {Kind.DATA_PLANE, Kind.FEED, Kind.MARKET}
+    return {
+        key: _owner_reference(key, document)
+        for key, document in observed.resources.items()
+        if key.kind in owners and not document["metadata"].get("deletionTimestamp")
+    }
+
+
+def _owner_reference(key: ResourceKey, document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": str(key.kind),
+        "name": key.name,
+        "uid": document["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }

@@ -1,0 +1,62 @@
+"""kopf at the rim: it watches, and every event of it only wakes the loop of its namespace.
+
+Of kopf's traps this leaves none: no handler of ours changes, retries or finalizes an object, so there are no annotations of
+progress, no finalizers, no status fields by handler name, and nothing to lose when a patch races. Batching, sleeping watches
+and reconnects are kopf's.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import kopf
+
+from scanplane.resources.common import API_GROUP
+from scanplane.resources.kinds import KINDS
+from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
+from scanplane_operator.observed import CHILD_KINDS
+
+__all__ = ["make_registry", "make_settings"]
+
+Wake = Callable[[str], None]
+
+
+def make_registry(wake: Wake, child_kinds: Iterable[str]) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: our kinds, and those children that carry our label."""
+    registry = kopf.OperatorRegistry()
+
+    async def resource_seen(namespace: str | None, **_: object) -> None:
+        wake(namespace or "")
+
+    async def log_in(settings: kopf.OperatorSettings, **_: object) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+
+    kopf.on.login(registry=registry)(log_in)
+    for info in KINDS.values():
+        kopf.on.event(API_GROUP, "v1alpha1", info.plural, registry=registry)(resource_seen)
+    for kind in child_kinds:
+        child = CHILD_KINDS[kind]
+        group, _, version = child.api_version.rpartition("/")
+        kopf.on.event(group, version, child.plural, labels={MANAGED_BY: FIELD_MANAGER}, registry=registry)(
+            resource_seen
+        )
+    return registry
+
+
+def make_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: no events of its own, no scan of the cluster, and no giving up on the API server."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.error_backoffs = _for_ever()
+    settings.watching.inactivity_timeout = 70.0
+    settings.process.ultimate_exiting_timeout = 10.0
+    return settings
+
+
+class _for_ever:  # noqa: N801  # reads as a value
+    """Pauses between tries, in seconds, without an end: kopf iterates anew for each request."""
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 0.5
+        while True:
+            yield pause
+            pause = min(10.0, pause * 2)

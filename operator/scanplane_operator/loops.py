@@ -1,0 +1,192 @@
+"""When passes happen: one loop for each namespace, woken by events, by its own clock, and by errors that want another try.
+
+Bursts coalesce: what wakes a loop within a moment, or while it is at work, leads to one pass. A pass that fails is tried again
+for ever, at growing distances. All waits are bounded.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from scanplane.roles.backoff import Backoff
+from scanplane.telemetry.logs import TransitionLog
+from scanplane_operator.api import ApiError, ApiUnavailableError
+from scanplane_operator.observing import Observer
+from scanplane_operator.reading import referenced_secrets
+from scanplane_operator.reconcile import PassResult, Reconciler
+from scanplane_operator.reports import Reporter
+from scanplane_operator.settings import Settings
+
+__all__ = ["LoopState", "NamespaceLoops", "PassListener", "longest_silence_s"]
+
+_LOG = logging.getLogger("scanplane.operator")
+
+COALESCE_S = 0.05
+"""How long a loop waits after it was woken: an apply of ten files is ten events."""
+QUIET_PASSES = 2
+"""A namespace without anything of ours is left after so many passes that found nothing."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+
+
+class LoopState(Struct, kw_only=True):
+    """What a loop has done, for metrics, probes and ``/status``. Times are of the monotonic clock, in seconds."""
+
+    namespace: str
+    passes: int = 0
+    failures: int = 0
+    last_begun: float = 0.0
+    last_ended: float = 0.0
+    last_succeeded: float = 0.0
+    last_seconds: float = 0.0
+    problem: str = ""
+    result: PassResult | None = None
+
+
+PassListener = Callable[[LoopState, PassResult | None], None]
+"""Hears of every pass, failed ones (None) included; called on the event loop, must not block."""
+
+
+class NamespaceLoops:
+    """All loops. ``wake`` may be called from any task at any time; ``run`` owns them."""
+
+    def __init__(self, settings: Settings, reconciler: Reconciler, observer: Observer, reporter: Reporter) -> None:
+        self._settings = settings
+        self._reconciler = reconciler
+        self._observer = observer
+        self._reporter = reporter
+        self._transitions = TransitionLog(_LOG)
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._new = asyncio.Event()
+        self.states: dict[str, LoopState] = {}
+        self.pass_listeners: list[PassListener] = []
+
+    def wake(self, namespace: str) -> None:
+        """Ask for a pass over *namespace* soon."""
+        event = self._wakes.get(namespace)
+        if event is None:
+            event = self._wakes[namespace] = asyncio.Event()
+            self._new.set()
+        event.set()
+
+    async def run(self) -> None:
+        """Run for ever."""
+        for namespace in self._settings.namespaces:
+            self.wake(namespace)
+        async with asyncio.TaskGroup() as group:
+            running: set[str] = set()
+            while True:
+                await self._new.wait()
+                self._new.clear()
+                for namespace in sorted(self._wakes.keys() - running):
+                    running.add(namespace)
+                    task = group.create_task(self._live(namespace), name=f"loop of {namespace}")
+                    task.add_done_callback(functools.partial(_leave, running, namespace))
+
+    async def _live(self, namespace: str) -> None:
+        """Make passes over one namespace for as long as it holds anything of ours."""
+        state = self.states[namespace] = LoopState(
+            namespace=namespace, last_begun=time.monotonic(), last_succeeded=time.monotonic()
+        )
+        async with asyncio.TaskGroup() as group:
+            others = [
+                group.create_task(self._look_at_secrets(namespace), name=f"secrets of {namespace}"),
+                group.create_task(self._ask_for_figures(namespace), name=f"figures of {namespace}"),
+            ]
+            await self._pass_after_pass(namespace, state)
+            for task in others:
+                task.cancel()
+        self._reconciler.forget(namespace)
+        self._reporter.forget(namespace)
+        del self.states[namespace]
+        if self._wakes.pop(namespace).is_set():
+            self.wake(namespace)  # it came to life in the very moment
+
+    async def _pass_after_pass(self, namespace: str, state: LoopState) -> None:
+        pauses = Backoff(first_seconds=FIRST_PAUSE_S, longest_seconds=LONGEST_PAUSE_S)
+        event = self._wakes[namespace]
+        quiet = 0
+        while quiet < QUIET_PASSES or namespace in self._settings.namespaces:
+            event.clear()
+            result = await self._pass(namespace, state)
+            if result is None:
+                await asyncio.sleep(pauses.next_seconds())
+                event.set()
+            else:
+                pauses.reset()
+                quiet = quiet + 1 if result.is_empty else 0
+                if result.observed.refused:
+                    await _set_within(event, pauses.longest_seconds)
+            await _set_within(event, self._settings.resync_s * random.uniform(0.8, 1.0))  # noqa: S311  # spread
+            await asyncio.sleep(COALESCE_S)
+
+    async def _pass(self, namespace: str, state: LoopState) -> PassResult | None:
+        state.last_begun = time.monotonic()
+        result: PassResult | None = None
+        try:
+            result = await self._reconciler.reconcile(namespace)
+        except (ApiError, ApiUnavailableError) as error:
+            state.failures += 1
+            state.problem = str(error)
+            self._transitions.report(
+                namespace,
+                str(error),
+                logging.ERROR,
+                "namespace %s can't be reconciled: %s; trying again",
+                namespace,
+                error,
+            )
+        else:
+            if state.problem:
+                _LOG.info("namespace %s is reconciled again", namespace)
+            self._transitions.forget(namespace)
+            state.problem, state.result = "", result
+            state.last_succeeded = time.monotonic()
+        state.passes += 1
+        state.last_ended = time.monotonic()
+        state.last_seconds = state.last_ended - state.last_begun
+        for listener in self.pass_listeners:
+            listener(state, result)
+        return result
+
+    async def _look_at_secrets(self, namespace: str) -> None:
+        """Wake the loop when a Secret that is referred to has changed: they are read by name and not watched."""
+        while True:
+            await asyncio.sleep(self._settings.secrets_s)
+            result = self.states[namespace].result
+            if result is None:
+                continue
+            names = referenced_secrets(result.observed.resources.values())
+            with contextlib.suppress(ApiError, ApiUnavailableError):  # the next pass tells of it
+                if await self._observer.secrets(namespace, names) != result.observed.secrets:
+                    self.wake(namespace)
+
+    async def _ask_for_figures(self, namespace: str) -> None:
+        """Ask the pods that the last pass saw, and wake the loop if there is something to say."""
+        while True:
+            await asyncio.sleep(self._settings.figures_s)
+            result = self.states[namespace].result
+            if result is None or not result.observed.pods:
+                continue
+            await self._reporter.ask(namespace, result.observed.pods)
+            self.wake(namespace)
+
+
+def _leave(running: set[str], namespace: str, _: object) -> None:
+    running.discard(namespace)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def longest_silence_s(states: Mapping[str, LoopState], now: float) -> float:
+    """Return for how long the loop that is most behind has not ended a pass, in seconds; 0 without any."""
+    return max((now - max(state.last_ended, state.last_begun) for state in states.values()), default=0.0)

@@ -1,0 +1,129 @@
+"""One look at a namespace: every list and every referenced Secret, all of it or nothing."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any
+
+from scanplane.plan.inventory import ResourceKey
+from scanplane.resources.common import API_VERSION
+from scanplane.resources.kinds import KINDS, Kind
+from scanplane_operator.api import Api
+from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
+from scanplane_operator.observed import CHILD_KINDS, Child, ObjectKey, Observed, PodReport
+from scanplane_operator.reading import referenced_config_maps, referenced_secrets
+
+__all__ = ["Observer", "child_path", "resource_path"]
+
+_DIGEST_ROUNDS = 20_000
+_MAX_DIGESTS = 1000
+
+
+def resource_path(namespace: str, kind: Kind, name: str = "") -> str:
+    """Return where the API serves a kind of ours, or one resource of it."""
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/{KINDS[kind].plural}"
+    return f"{path}/{name}" if name else path
+
+
+def child_path(namespace: str, kind: str, name: str = "") -> str:
+    """Return where the API serves a kind of child, or one of them."""
+    child = CHILD_KINDS[kind]
+    path = f"{child.path}/namespaces/{namespace}/{child.plural}"
+    return f"{path}/{name}" if name else path
+
+
+class Observer:
+    """Looks at namespaces. *kinds* are the kinds of children that this operator is allowed to make."""
+
+    def __init__(self, api: Api, kinds: Iterable[str]) -> None:
+        self._api = api
+        self._kinds = tuple(kinds)
+        self._digests: dict[tuple[str, str], dict[str, str]] = {}
+
+    async def look(self, namespace: str, reports: Mapping[str, tuple[PodReport, ...]]) -> Observed:
+        """Return what is there. Raises ApiError or ApiUnavailableError: who knows half must not act."""
+        selector = f"{MANAGED_BY}={FIELD_MANAGER}"
+        base = f"/api/v1/namespaces/{namespace}"
+        apps = f"/apis/apps/v1/namespaces/{namespace}"
+        lists = [self._api.list(resource_path(namespace, kind)) for kind in Kind]
+        lists += [self._api.list(child_path(namespace, kind), selector=selector) for kind in self._kinds]
+        lists.append(self._api.list(f"{apps}/replicasets", selector=selector))
+        lists.append(self._api.list(f"{base}/pods", selector=selector))
+        found = await _all(lists)
+        resources = {
+            ResourceKey(kind, document["metadata"]["name"]): document
+            for kind, documents in zip(Kind, found, strict=False)
+            for document in documents
+        }
+        children: dict[ObjectKey, Child] = {
+            ObjectKey(kind, child["metadata"]["name"]): child
+            for kind, listed in zip(self._kinds, found[len(Kind) :], strict=False)
+            for child in listed
+        }
+        secrets, config_maps = await asyncio.gather(
+            self.secrets(namespace, referenced_secrets(resources.values())),
+            self._config_maps(namespace, referenced_config_maps(resources.values())),
+        )
+        return Observed(
+            namespace=namespace,
+            resources=resources,
+            secrets=secrets,
+            config_maps=config_maps,
+            children=children,
+            replica_sets=tuple(found[-2]),
+            pods=tuple(found[-1]),
+            reports=reports,
+        )
+
+    async def secrets(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return a digest for each key of the named Secrets; those that are not there are left out."""
+        ordered = sorted(names)
+        found = await _all([self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}") for name in ordered])
+        return {
+            name: self._secret_digests(secret)
+            for name, secret in zip(ordered, found, strict=True)
+            if secret is not None
+        }
+
+    async def _config_maps(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        ordered = sorted(names)
+        found = await _all([self._api.get(child_path(namespace, "ConfigMap", name)) for name in ordered])
+        return {
+            name: {key: _digest(value.encode()) for key, value in (config_map.get("data") or {}).items()}
+            for name, config_map in zip(ordered, found, strict=True)
+            if config_map is not None
+        }
+
+    def _secret_digests(self, secret: Mapping[str, Any]) -> dict[str, str]:
+        """Return the digests of a Secret's values: slow ones, since a configuration shows what is made of them."""
+        metadata = secret["metadata"]
+        version = (metadata["uid"], metadata["resourceVersion"])
+        known = self._digests.get(version)
+        if known is None:
+            place = f"{metadata['namespace']}/{metadata['name']}"
+            known = {
+                key: _slow_digest(base64.b64decode(value), f"{place}/{key}")
+                for key, value in (secret.get("data") or {}).items()
+            }
+            if len(self._digests) >= _MAX_DIGESTS:
+                self._digests.clear()
+            self._digests[version] = known
+        return known
+
+
+async def _all(requests: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Return every answer, or raise the first error once the other requests have ended."""
+    answers = await asyncio.gather(*requests, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return list(answers)
+
+
+def _digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+def _slow_digest(value: bytes, salt: str) -> str:
+    return hashlib.pbkdf2_hmac("sha256", value, salt.encode(), _DIGEST_ROUNDS, 8).hex()

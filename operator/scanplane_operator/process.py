@@ -1,0 +1,230 @@
+"""The operator as a process: settings, connections, loops, kopf, probes, and a clean end."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import aiohttp
+import kopf
+import msgspec
+
+from scanplane import __version__
+from scanplane.resources.common import API_VERSION
+from scanplane.resources.kinds import KINDS
+from scanplane.roles.backoff import Backoff
+from scanplane.telemetry.logs import configure_logging, flush_logging
+from scanplane.telemetry.server import Check, ListenError, Probes, bind, serve_probes
+from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
+from scanplane_operator.api import Api, ApiError, ApiUnavailableError, connect
+from scanplane_operator.handlers import make_registry, make_settings
+from scanplane_operator.loops import NamespaceLoops, longest_silence_s
+from scanplane_operator.metrics import OperatorMetrics
+from scanplane_operator.observed import CHILD_KINDS
+from scanplane_operator.observing import Observer
+from scanplane_operator.reconcile import Reconciler
+from scanplane_operator.reports import Reporter
+from scanplane_operator.settings import Settings, SettingsError, read_settings
+
+__all__ = ["main", "run_operator"]
+
+_LOG = logging.getLogger("scanplane.operator")
+_SILENCE_MARGIN_S = 60.0
+"""How much longer than a resync a loop may be without an attempt before it counts as dead."""
+_LAG_S = 10.0
+
+
+def main() -> int:
+    """Run until SIGTERM or Ctrl-C; return the exit code: 2 for settings that make no sense."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"scanplane-operator: {error}\n")
+        return 2
+    configure_logging(settings.log_level.value)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_until_signal(settings))
+    except (ListenError, ApiUnavailableError) as error:
+        _LOG.error("%s", error)  # its text is all there is to say
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        flush_logging()
+    return 0
+
+
+async def _until_signal(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_operator(settings, stop)
+
+
+async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the operator until *stop* is set. Raises ListenError, ApiUnavailableError."""
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(bind("0.0.0.0", settings.status_port, option="SCANPLANE_STATUS_PORT"))  # noqa: S104
+        api = await stack.enter_async_context(connect())
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        telemetry = stack.enter_context(start_telemetry(_telemetry_settings()))
+        kinds = _child_kinds(settings)
+        observer, reporter = Observer(api, kinds), Reporter(session)
+        reconciler = Reconciler(api, observer, reporter, settings.pods, socket.gethostname())
+        loops = NamespaceLoops(settings, reconciler, observer, reporter)
+        loops.pass_listeners.append(OperatorMetrics(telemetry.meter, loops, api.writes).hear)
+        probe = _Heart(loops, settings)
+        await stack.enter_async_context(serve_probes(listener, _probes(probe, loops, telemetry)))
+        _LOG.info("operator starts", extra=_told(settings))
+        await _work(api, loops, probe, settings, kinds, stop)
+        _LOG.info("operator has ended; what it made goes on")
+
+
+async def _work(
+    api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
+) -> None:
+    """Run everything until *stop*; if one part ends by itself, all of it does."""
+    parts = [
+        asyncio.create_task(_serve(api, loops, probe, settings, kinds), name="watches and loops"),
+        asyncio.create_task(probe.beat(), name="heartbeat"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    try:
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+
+
+async def _serve(api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...]) -> None:
+    await _wait_for_resources(api)
+    probe.started = True
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loops.run(), name="loops")
+        group.create_task(_watch(loops, settings, kinds), name="kopf")
+
+
+async def _watch(loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...]) -> None:
+    await kopf.operator(
+        registry=make_registry(loops.wake, kinds),
+        settings=make_settings(),
+        standalone=True,  # one replica that is recreated, never two: no peering, so no object that could pause us
+        clusterwide=not settings.namespaces,
+        namespaces=list(settings.namespaces),
+    )
+    raise RuntimeError("the watches have ended by themselves")
+
+
+async def _wait_for_resources(api: Api) -> None:
+    """Wait until the API server serves our kinds: a chart installs them a moment before, or not at all."""
+    pauses = Backoff(first_seconds=0.2, longest_seconds=5.0)
+    said = ""
+    while True:
+        try:
+            group = await api.get(f"/apis/{API_VERSION}") or {}
+            missing = {info.plural for info in KINDS.values()} - {each["name"] for each in group.get("resources") or ()}
+            problem = f"the API server does not serve {', '.join(sorted(missing))} of {API_VERSION}" if missing else ""
+            hint = "; install the CRDs: helm with crds.enabled=true, or kubectl apply --server-side -f crds/"
+        except (ApiError, ApiUnavailableError) as error:
+            problem, hint = str(error), ""
+        if not problem:
+            return
+        if problem != said:
+            _LOG.warning("waiting: %s%s", problem, hint)
+            said = problem
+        await asyncio.sleep(pauses.next_seconds())
+
+
+class _Heart:
+    """What liveness is judged by: the event loop turns, and every loop goes on trying."""
+
+    def __init__(self, loops: NamespaceLoops, settings: Settings) -> None:
+        self._loops = loops
+        self._longest_silence_s = settings.resync_s + _SILENCE_MARGIN_S
+        self._last_beat = time.monotonic()
+        self.started = False
+
+    async def beat(self) -> None:
+        """Beat for ever."""
+        while True:
+            self._last_beat = time.monotonic()
+            await asyncio.sleep(1.0)
+
+    def live(self) -> list[Check]:
+        """Say whether the process should live."""
+        now = time.monotonic()
+        silence = longest_silence_s(self._loops.states, now)
+        lag = now - self._last_beat
+        return [
+            Check("event loop", lag < _LAG_S, f"last turned {lag:.1f} s ago"),
+            Check("reconciling", silence < self._longest_silence_s, f"the last attempt was {silence:.0f} s ago"),
+        ]
+
+    def ready(self) -> list[Check]:
+        """Say whether it reconciles: the kinds are served, and every namespace's last pass succeeded."""
+        failing = [f"{state.namespace}: {state.problem}" for state in self._loops.states.values() if state.problem]
+        return [
+            Check("custom resources", self.started, "served" if self.started else "not served by the API server yet"),
+            Check("passes", not failing, "; ".join(failing) or "the last of each namespace succeeded"),
+        ]
+
+
+def _probes(heart: _Heart, loops: NamespaceLoops, telemetry: Telemetry) -> Probes:
+    return Probes(
+        live=heart.live,
+        ready=heart.ready,
+        status=lambda: msgspec.json.encode(_status(loops)),
+        sample=lambda: None,
+        metrics_text=telemetry.prometheus_text,
+    )
+
+
+def _status(loops: NamespaceLoops) -> Mapping[str, object]:
+    now = time.monotonic()
+    return {
+        "version": __version__,
+        "namespaces": [
+            {
+                "namespace": state.namespace,
+                "passes": state.passes,
+                "failures": state.failures,
+                "lastPassAgeSeconds": round(now - state.last_ended, 1),
+                "lastPassSeconds": round(state.last_seconds, 3),
+                "problem": state.problem,
+                "resources": 0 if state.result is None else len(state.result.observed.resources),
+                "workloads": 0 if state.result is None else len(state.result.decisions.rollouts),
+            }
+            for state in loops.states.values()
+        ],
+    }
+
+
+def _child_kinds(settings: Settings) -> tuple[str, ...]:
+    optional = {
+        "PodDisruptionBudget": settings.pods.disruption_budgets,
+        "NetworkPolicy": settings.pods.network_policies,
+    }
+    return tuple(kind for kind in CHILD_KINDS if optional.get(kind, True))
+
+
+def _telemetry_settings() -> TelemetrySettings:
+    return TelemetrySettings(service_name="scanplane-operator", instance=socket.gethostname(), namespace="")
+
+
+def _told(settings: Settings) -> dict[str, object]:
+    return {
+        "version": __version__,
+        "namespaces": ", ".join(settings.namespaces) or "all",
+        "image": settings.pods.image,
+        "status_port": settings.status_port,
+    }

@@ -1,0 +1,208 @@
+"""One pass over a namespace: look, decide, write, say."""
+
+import logging
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from scanplane.plan.inventory import ResourceKey
+from scanplane.resources.common import API_VERSION
+from scanplane.resources.status import ConditionStatus, ConditionType
+from scanplane.telemetry.logs import FieldsAdapter, with_fields
+from scanplane_operator.api import Api, ApiError, ApiUnavailableError
+from scanplane_operator.decisions import Decisions, decisions_of
+from scanplane_operator.events import events_of
+from scanplane_operator.manifests.workloads import Manifest, key_of
+from scanplane_operator.names import FIELD_MANAGER, RESTART_REASON, STATUS_MANAGER
+from scanplane_operator.observed import Child, ObjectKey, Observed
+from scanplane_operator.observing import Observer, child_path, resource_path
+from scanplane_operator.reports import Reporter
+from scanplane_operator.rollouts import Decision, revision_of
+from scanplane_operator.settings import PodSettings
+from scanplane_operator.status import StatusChange, status_changes
+
+__all__ = ["PassResult", "Reconciler"]
+
+_LOG = logging.getLogger("scanplane.operator")
+_MAX_REMEMBERED = 20_000
+
+
+class PassResult(Struct, frozen=True, kw_only=True):
+    """What a pass saw and did, for metrics and for the loop that asked for it."""
+
+    observed: Observed
+    decisions: Decisions
+    written: int
+    statuses: int
+    restarts: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of ours in the namespace."""
+        return not self.observed.resources and not self.observed.children
+
+
+class Reconciler:
+    """Makes namespaces as their resources say. Holds nothing but when figures were written last."""
+
+    def __init__(self, api: Api, observer: Observer, reporter: Reporter, settings: PodSettings, instance: str) -> None:
+        self._api = api
+        self._observer = observer
+        self._reporter = reporter
+        self._settings = settings
+        self._instance = instance
+        self._figures_written_ns: dict[str, dict[ResourceKey, int]] = {}
+
+    async def reconcile(self, namespace: str) -> PassResult:
+        """Make one pass. Raises ApiError or ApiUnavailableError; whatever was done by then is right, and goes on next time."""
+        log = with_fields(_LOG, namespace=namespace)
+        observed = await self._observer.look(namespace, self._reporter.reports(namespace))
+        decisions = decisions_of(observed, self._settings)
+        foreign = await self._foreign(decisions, observed)
+        if foreign:
+            observed = msgspec.structs.replace(observed, foreign=foreign)
+            decisions = decisions_of(observed, self._settings)
+        refused = await self._write(decisions, observed, log)
+        observed = msgspec.structs.replace(observed, refused=refused)
+        statuses = await self._say(decisions, observed, log)
+        restarts = tuple(
+            reason
+            for rollout in decisions.rollouts
+            if rollout.decision is Decision.ROLL and rollout.restart is not None
+            for reason in rollout.restart.reasons
+        )
+        return PassResult(
+            observed=observed,
+            decisions=decisions,
+            written=len(decisions.changes.apply) + len(decisions.changes.remove) - len(refused),
+            statuses=statuses,
+            restarts=restarts,
+        )
+
+    def forget(self, namespace: str) -> None:
+        """Drop what is remembered of a namespace."""
+        self._figures_written_ns.pop(namespace, None)
+
+    async def _foreign(self, decisions: Decisions, observed: Observed) -> frozenset[ObjectKey]:
+        """Return the objects of others that bear names which we are about to use for the first time."""
+        found: set[ObjectKey] = set()
+        for manifest in decisions.changes.apply:
+            key = key_of(manifest)
+            if key in observed.children:
+                continue
+            path = child_path(observed.namespace, key.kind)
+            if await self._api.list(path, name=key.name):
+                found.add(key)
+        return frozenset(found)
+
+    async def _write(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
+        """Write everything that can be written; return what was refused, with the reason."""
+        refused: dict[ObjectKey, str] = {}
+        for manifest in decisions.changes.apply:
+            key = key_of(manifest)
+            try:
+                await self._api.apply(child_path(observed.namespace, key.kind, key.name), manifest, FIELD_MANAGER)
+            except ApiError as error:
+                refused[key] = _refusal(key, error, log)
+            else:
+                _tell_applied(manifest, observed.children.get(key), log)
+        for removal in decisions.changes.remove:
+            key = removal.key
+            try:
+                await self._api.delete(child_path(observed.namespace, key.kind, key.name), key.kind, removal.uid)
+            except ApiError as error:
+                refused[key] = _refusal(key, error, log)
+            else:
+                log.info("removed %s: nothing asks for it any more", key, extra={"object": str(key)})
+        return refused
+
+    async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> int:
+        now_ns = time.time_ns()
+        written_ns = self._figures_written_ns.setdefault(observed.namespace, {})
+        changes = status_changes(
+            observed,
+            decisions.reading,
+            decisions.plan,
+            decisions.rollouts,
+            now=_now("seconds", now_ns),
+            now_ns=now_ns,
+            figures_written_ns=written_ns,
+        )
+        for change in changes:
+            await self._write_status(change)
+            written_ns[change.key] = now_ns
+            _tell_status(change, log)
+            await self._post_events(change, log)
+        while len(written_ns) > _MAX_REMEMBERED:
+            written_ns.pop(next(iter(written_ns)))
+        return len(changes)
+
+    async def _write_status(self, change: StatusChange) -> None:
+        metadata = change.document["metadata"]
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": str(change.key.kind),
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+            "status": change.status,
+        }
+        path = resource_path(metadata["namespace"], change.key.kind, metadata["name"])
+        try:
+            await self._api.apply(f"{path}/status", manifest, STATUS_MANAGER)
+        except ApiError as error:
+            if error.status not in {404, 409}:  # it was deleted, and perhaps made anew, since we looked
+                raise
+
+    async def _post_events(self, change: StatusChange, log: FieldsAdapter) -> None:
+        """Post the events of a change. A lost event is told in the log and changes nothing."""
+        namespace = change.document["metadata"]["namespace"]
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        for event in events_of(change, _now("microseconds", time.time_ns()), self._instance):
+            try:
+                await self._api.create(path, event)
+            except (ApiError, ApiUnavailableError) as error:
+                log.warning("an event about %s could not be posted: %s", change.key, error)
+
+
+def _refusal(key: ObjectKey, error: ApiError, log: FieldsAdapter) -> str:
+    """Return why a write was refused, and tell it: one object's trouble must not keep the others from being written."""
+    log.error("the API server refuses to write %s: %s", key, error, extra={"object": str(key), "reason": error.reason})
+    return f"{key}: {error}"
+
+
+def _now(precision: str, now_ns: int) -> str:
+    instant = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
+    if precision == "seconds":
+        return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{now_ns % 1_000_000_000 // 1000:06d}Z"
+
+
+def _tell_applied(manifest: Manifest, before: Child | None, log: FieldsAdapter) -> None:
+    key = key_of(manifest)
+    extra = {"object": str(key)}
+    if key.kind != "Deployment":
+        log.debug("applied %s", key, extra=extra)
+        return
+    reason = manifest["spec"]["template"]["metadata"]["annotations"][RESTART_REASON]
+    if before is None:
+        log.info("created %s", key, extra=extra)
+        return
+    if revision_of(before) != revision_of(manifest):
+        log.info("restarting %s: %s", key.name.removeprefix("scanplane-"), reason, extra={**extra, "reason": reason})
+    else:
+        log.info("mended %s: somebody had changed it", key, extra=extra)
+
+
+def _tell_status(change: StatusChange, log: FieldsAdapter) -> None:
+    for condition in change.transitions:
+        extra = {"resource": str(change.key), "condition": str(condition.type), "reason": condition.reason}
+        if condition.type is ConditionType.ACCEPTED and condition.status is ConditionStatus.FALSE:
+            log.error("%s is not accepted: %s", change.key, condition.message, extra=extra)
+        elif condition.type is ConditionType.READY:
+            state = "ready" if condition.status is ConditionStatus.TRUE else "not ready"
+            log.info("%s is %s: %s", change.key, state, condition.message, extra=extra)
+        elif condition.type is ConditionType.PAUSED and condition.status is ConditionStatus.TRUE:
+            log.info("%s is paused", change.key, extra=extra)
+        elif condition.type is ConditionType.PROGRESSING and condition.reason in {"DeadlineExceeded", "RolledBack"}:
+            log.warning("%s: %s", change.key, condition.message, extra=extra)
