@@ -168,7 +168,7 @@ async def connect() -> AsyncIterator[Api]:
         raise ApiUnavailableError(
             f"no cluster to talk to: {_told(error)}; run it in a pod with a service account, or set KUBECONFIG"
         ) from error
-    configuration.retries = 0
+    configuration.retries = None  # passes are tried again, whole
     client = ApiClient(configuration=configuration)
     try:
         yield Api(client)

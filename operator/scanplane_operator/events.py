@@ -23,7 +23,7 @@ def events_of(change: StatusChange, now: str, instance: str) -> list[dict[str, A
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
-                "generateName": f"{change.key.name}.",
+                "generateName": f"{change.key.name}-",
                 "namespace": change.document["metadata"]["namespace"],
             },
             "eventTime": now,
@@ -60,12 +60,17 @@ def _restarts(change: StatusChange) -> Iterable[tuple[str, str, str]]:
 def _conditions(change: StatusChange) -> Iterable[tuple[str, str, str]]:
     for condition in change.transitions:
         if _is_news(condition, change):
-            is_bad = condition.status is ConditionStatus.FALSE and condition.type in {
-                ConditionType.ACCEPTED,
-                ConditionType.DATA_FLOWING,
-            }
-            kind = "Warning" if is_bad or condition.reason in _TROUBLE else "Normal"
-            yield kind, condition.reason, condition.message
+            yield "Warning" if _is_trouble(condition) else "Normal", condition.reason, condition.message
+
+
+def _is_trouble(condition: Condition) -> bool:
+    match condition.type:
+        case ConditionType.ACCEPTED:
+            return condition.reason not in {"Accepted", "Paused"}  # accepted with a remark is worth a look too
+        case ConditionType.DATA_FLOWING:
+            return condition.status is ConditionStatus.FALSE
+        case _:
+            return condition.reason in _TROUBLE
 
 
 def _is_news(condition: Condition, change: StatusChange) -> bool:

@@ -57,7 +57,12 @@ class Observer:
             for document in documents
         }
         children: dict[ObjectKey, Child] = {
-            ObjectKey(kind, child["metadata"]["name"]): child
+            # the items of a list do not say what they are
+            ObjectKey(kind, child["metadata"]["name"]): {
+                "apiVersion": CHILD_KINDS[kind].api_version,
+                "kind": kind,
+                **child,
+            }
             for kind, listed in zip(self._kinds, found[len(Kind) :], strict=False)
             for child in listed
         }

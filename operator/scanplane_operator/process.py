@@ -92,7 +92,7 @@ async def _work(
 ) -> None:
     """Run everything until *stop*; if one part ends by itself, all of it does."""
     parts = [
-        asyncio.create_task(_serve(api, loops, probe, settings, kinds), name="watches and loops"),
+        asyncio.create_task(_serve(api, loops, probe, settings, kinds, stop), name="watches and loops"),
         asyncio.create_task(probe.beat(), name="heartbeat"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
@@ -106,23 +106,27 @@ async def _work(
         await asyncio.gather(*parts, return_exceptions=True)
 
 
-async def _serve(api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...]) -> None:
+async def _serve(
+    api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
+) -> None:
     await _wait_for_resources(api)
     probe.started = True
     async with asyncio.TaskGroup() as group:
-        group.create_task(loops.run(), name="loops")
-        group.create_task(_watch(loops, settings, kinds), name="kopf")
+        passes = group.create_task(loops.run(), name="loops")
+        await group.create_task(_watch(loops, settings, kinds, stop), name="kopf")
+        passes.cancel()
 
 
-async def _watch(loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...]) -> None:
+async def _watch(loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event) -> None:
     await kopf.operator(
         registry=make_registry(loops.wake, kinds),
         settings=make_settings(),
         standalone=True,  # one replica that is recreated, never two: no peering, so no object that could pause us
         clusterwide=not settings.namespaces,
         namespaces=list(settings.namespaces),
+        stop_flag=stop,
     )
-    raise RuntimeError("the watches have ended by themselves")
+    # It has taken the signals for itself and ends well only after one of them; whatever else ends it is raised.
 
 
 async def _wait_for_resources(api: Api) -> None:
