@@ -1,6 +1,7 @@
 """The CustomResourceDefinitions, made from the models and the table of kinds.
 
-Pure: :func:`render_crds` returns texts, ``python -m scanplane.cli.generate`` writes them to ``crds/``.
+Pure: :func:`render_crds` returns texts, ``python -m scanplane.cli.generate`` writes them to ``crds/``;
+:func:`render_chart_crds` returns the same as templates of the Helm chart, which decides whether they are installed and kept.
 One served version and only ever new optional fields until v1: there is no conversion webhook to need.
 """
 
@@ -12,7 +13,7 @@ from scanplane.resources.common import API_GROUP, API_VERSION, ResourceName
 from scanplane.resources.kinds import KINDS, KindInfo, PrinterColumn
 from scanplane.resources.schema import documentation, render_schema, schema_of, spec_schema
 
-__all__ = ["custom_resource_definition", "render_crds"]
+__all__ = ["custom_resource_definition", "render_chart_crds", "render_crds"]
 
 _HEADER = "# Generated from workloads/scanplane/resources by `make generate`. Do not edit.\n"
 
@@ -24,6 +25,37 @@ def render_crds() -> dict[str, str]:
         + yaml.safe_dump(custom_resource_definition(info), sort_keys=False, width=120, allow_unicode=True)
         for info in KINDS.values()
     }
+
+
+def render_chart_crds() -> dict[str, str]:
+    """Return each CRD as a template of the Helm chart by its file name: what is between the metadata is as in ``crds/``."""
+    return {f"{API_GROUP}_{info.plural}.yaml": _chart_template(info) for info in KINDS.values()}
+
+
+def _chart_template(info: KindInfo) -> str:
+    definition = custom_resource_definition(info)
+    spec = yaml.safe_dump({"spec": definition["spec"]}, sort_keys=False, width=120, allow_unicode=True)
+    return (
+        f"{{{{- /* {_HEADER.strip('# ').strip()} */}}}}\n"
+        "{{- if .Values.crds.enabled }}\n"
+        f"apiVersion: {definition['apiVersion']}\n"
+        f"kind: {definition['kind']}\n"
+        "metadata:\n"
+        f"  name: {definition['metadata']['name']}\n"
+        "  labels:\n"
+        '    {{- include "scanplane.labels" (dict "root" $ "component" "crds") | nindent 4 }}\n'
+        "  {{- if .Values.crds.keep }}\n"
+        "  annotations:\n"
+        "    helm.sh/resource-policy: keep\n"
+        "  {{- end }}\n"
+        f"{_without_actions(spec)}"
+        "{{- end }}\n"
+    )
+
+
+def _without_actions(text: str) -> str:
+    """Return *text* so that Helm prints it as it is."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def custom_resource_definition(info: KindInfo) -> dict[str, Any]:

@@ -1,0 +1,570 @@
+"""What the Helm chart makes of its values, by the real helm."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from scanplane.plan.inventory import Home, Inventory
+from scanplane.plan.planner import plan
+from scanplane.resources.documents import SourceText, parse_documents
+from scanplane.resources.kinds import Kind
+from scanplane_operator.settings import PodSettings, Settings, read_settings
+from support.chart import CHART, ROOT, Manifest, Rule, helm, permissions, pod_specs, render, set_values
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(30 * 60)]  # the first run may have to build helm
+
+NOTHING_BUNDLED = {"bundled.rabbitmq.enabled": False, "bundled.redis.enabled": False}
+EVERYTHING: Mapping[str, object] = {
+    "simulator.enabled": True,
+    "networkPolicies.enabled": True,
+    "workloads.podDisruptionBudgets": True,
+    "monitoring.serviceMonitor.enabled": True,
+    "monitoring.podMonitor.enabled": True,
+    "monitoring.prometheusRule.enabled": True,
+    "monitoring.dashboard.enabled": True,
+    "bundled.rabbitmq.persistence.enabled": True,
+    "bundled.redis.persistence.enabled": True,
+    "image.pullSecrets": ["registry"],
+}
+VALUES: dict[str, Mapping[str, object]] = {
+    "as it is": {},
+    "nothing bundled": NOTHING_BUNDLED,
+    "everything": EVERYTHING,
+    "whole cluster": {"scope": "Cluster"},
+    "whole cluster, everything": {**EVERYTHING, "scope": "Cluster"},
+    "two namespaces": {"namespaces": ["desk-a", "desk-b"]},
+    "nothing that is optional": {
+        **NOTHING_BUNDLED,
+        "crds.enabled": False,
+        "rbac.create": False,
+        "serviceAccount.create": False,
+    },
+}
+EACH = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+
+
+def of_kind(manifests: list[Manifest], kind: str, name: str | None = None) -> list[Manifest]:
+    return [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind and (name is None or manifest["metadata"]["name"] == name)
+    ]
+
+
+def only(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+    (found,) = of_kind(manifests, kind, name)
+    return found
+
+
+def operator_of(manifests: list[Manifest]) -> Manifest:
+    (container,) = only(manifests, "Deployment", "scanplane-operator")["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def settings_of(values: Mapping[str, object]) -> Settings:
+    """Return what the operator understands of the environment that the chart gives it."""
+    return read_settings({variable["name"]: variable["value"] for variable in operator_of(render(values))["env"]})
+
+
+def rules_of(role: Manifest) -> set[Rule]:
+    return {
+        (group, resource, frozenset(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+@EACH
+def test_it_passes_the_strict_linter(values: Mapping[str, object]) -> None:
+    linted = helm("lint", "--strict", "--namespace", "scanners", str(CHART), *set_values(values))
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+# Permissions
+
+
+ASKED_FOR: list[tuple[dict[str, object], frozenset[str]]] = [
+    ({}, frozenset()),
+    ({"workloads.podDisruptionBudgets": True}, frozenset({"poddisruptionbudgets"})),
+    ({"networkPolicies.enabled": True}, frozenset({"networkpolicies"})),
+    (
+        {"networkPolicies.enabled": True, "workloads.podDisruptionBudgets": True},
+        frozenset({"poddisruptionbudgets", "networkpolicies"}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "asked_for"), ASKED_FOR)
+def test_the_operator_may_do_in_its_namespace_what_its_design_says_and_nothing_else(
+    values: dict[str, object], asked_for: frozenset[str]
+) -> None:
+    manifests = render(values)
+    role, binding = only(manifests, "Role"), only(manifests, "RoleBinding")
+    assert rules_of(role) == permissions(asked_for=asked_for)
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "scanners"
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "scanplane-operator", "namespace": "scanners"}]
+    assert not of_kind(manifests, "ClusterRoleBinding")
+
+
+@pytest.mark.parametrize(("values", "asked_for"), ASKED_FOR)
+def test_in_the_whole_cluster_it_may_do_the_same(values: dict[str, object], asked_for: frozenset[str]) -> None:
+    manifests = render({**values, "scope": "Cluster"})
+    binding = only(manifests, "ClusterRoleBinding")
+    role = only(manifests, "ClusterRole", binding["roleRef"]["name"])
+    assert rules_of(role) == permissions(asked_for=asked_for)
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "scanplane-operator", "namespace": "scanners"}]
+    assert not of_kind(manifests, "Role")
+    assert not of_kind(manifests, "RoleBinding")
+
+
+def test_each_served_namespace_has_a_role_bound_to_the_one_operator() -> None:
+    manifests = render({"namespaces": ["desk-a", "desk-b"]})
+    for kind in ("Role", "RoleBinding"):
+        assert [each["metadata"]["namespace"] for each in of_kind(manifests, kind)] == ["desk-a", "desk-b"]
+    assert {each["subjects"][0]["namespace"] for each in of_kind(manifests, "RoleBinding")} == {"scanners"}
+    assert settings_of({"namespaces": ["desk-a", "desk-b"]}).namespaces == ("desk-a", "desk-b")
+
+
+def test_people_who_may_view_or_edit_a_namespace_may_do_so_with_the_custom_resources() -> None:
+    roles = {
+        manifest["metadata"]["name"].rsplit("-", 1)[1]: manifest for manifest in of_kind(render({}), "ClusterRole")
+    }
+    assert roles.keys() == {"view", "edit"}
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    given = {
+        name: {label.removeprefix(prefix) for label in role["metadata"]["labels"] if label.startswith(prefix)}
+        for name, role in roles.items()
+    }
+    assert given == {"view": {"view", "edit", "admin"}, "edit": {"edit", "admin"}}
+    kinds = {"dataplanes", "feeds", "markets", "subscriptions", "scanners"}
+    assert {resource for _, resource, _ in rules_of(roles["view"])} == kinds
+    assert {resource for _, resource, _ in rules_of(roles["edit"])} == kinds | {"markets/scale"}
+    assert not of_kind(render({"rbac.aggregate": False}), "ClusterRole")
+
+
+# Pods
+
+
+@EACH
+def test_every_pod_is_restricted_and_bounded(values: Mapping[str, object]) -> None:
+    pods = dict(pod_specs(render(values)))
+    assert "Deployment/scanplane-operator" in pods
+    assert "Pod/scanplane-test" in pods
+    for name, pod in pods.items():
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["automountServiceAccountToken"] is (name == "Deployment/scanplane-operator"), name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}, name
+            assert "memory" in container["resources"]["limits"], name
+            assert not container["image"].endswith(":latest"), name
+        for volume in pod["volumes"]:
+            assert not volume.keys() & {"hostPath"}, name
+
+
+@EACH
+def test_no_secret_stands_in_an_argument_an_environment_or_a_config_map(values: Mapping[str, object]) -> None:
+    manifests = render(values)
+    kept = [
+        value
+        for secret in of_kind(manifests, "Secret")
+        for key, value in secret["stringData"].items()
+        if key in {"password", "brokerUrl", "cacheUrl"}
+    ]
+    assert len(kept) == len(set(kept))
+    others = json.dumps([manifest for manifest in manifests if manifest["kind"] != "Secret"])
+    assert not [value for value in kept if value in others]
+    for name, pod in pod_specs(manifests):
+        for variable in (variable for container in pod["containers"] for variable in container.get("env", [])):
+            secret = any(word in variable["name"] for word in ("KEY", "PASSWORD", "TOKEN"))
+            assert not secret or "secretKeyRef" in variable["valueFrom"], name
+
+
+def test_the_operator_is_one_probed_and_asks_for_its_token() -> None:
+    manifests = render({})
+    deployment = only(manifests, "Deployment", "scanplane-operator")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == "scanplane-operator"
+    container = operator_of(manifests)
+    assert container["command"] == ["python", "-m", "scanplane_operator"]
+    assert container["ports"] == [{"name": "status", "containerPort": 8081, "protocol": "TCP"}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "status"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "status"}
+    assert only(manifests, "ServiceAccount")["automountServiceAccountToken"] is False
+
+
+SETTINGS: list[tuple[dict[str, object], Settings]] = [
+    ({}, Settings(pods=PodSettings(image="localhost/scanplane:0.1.0"), namespaces=("scanners",))),
+    ({"scope": "Cluster"}, Settings(pods=PodSettings(image="localhost/scanplane:0.1.0"), namespaces=())),
+    (
+        {"image.repository": "registry.test/scanplane", "image.tag": "9", "image.pullSecrets": ["a", "b"]},
+        Settings(
+            pods=PodSettings(image="registry.test/scanplane:9", pull_secrets=("a", "b")), namespaces=("scanners",)
+        ),
+    ),
+    (
+        {"image.digest": f"sha256:{'0' * 64}", "networkPolicies.enabled": True, "workloads.podDisruptionBudgets": True},
+        Settings(
+            pods=PodSettings(
+                image=f"localhost/scanplane@sha256:{'0' * 64}", network_policies=True, disruption_budgets=True
+            ),
+            namespaces=("scanners",),
+        ),
+    ),
+    (
+        {
+            "image.tag": "1",
+            "operator.resyncSeconds": 86400,
+            "operator.secretsSeconds": 0.5,
+            "operator.figuresSeconds": 2,
+        },
+        Settings(
+            pods=PodSettings(image="localhost/scanplane:1"),
+            namespaces=("scanners",),
+            resync_s=86400,
+            secrets_s=0.5,
+            figures_s=2,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "settings"), SETTINGS)
+def test_the_operator_understands_what_the_chart_tells_it(values: dict[str, object], settings: Settings) -> None:
+    assert settings_of(values) == settings
+
+
+def test_where_the_operator_runs_is_the_users_choice() -> None:
+    pod = only(
+        render(
+            {
+                "operator.priorityClassName": "high",
+                "operator.nodeSelector": {"disk": "fast"},
+                "operator.tolerations": [{"key": "desk", "operator": "Exists"}],
+                "operator.affinity": {"nodeAffinity": {}},
+                "operator.podAnnotations": {"a": "1"},
+                "operator.podLabels": {"team": "desk"},
+                "operator.env": [{"name": "HTTPS_PROXY", "value": "http://proxy"}],
+                "commonLabels": {"owner": "desk"},
+            }
+        ),
+        "Deployment",
+    )["spec"]["template"]
+    assert pod["spec"]["priorityClassName"] == "high"
+    assert pod["spec"]["nodeSelector"] == {"disk": "fast"}
+    assert pod["spec"]["tolerations"] == [{"key": "desk", "operator": "Exists"}]
+    assert pod["spec"]["affinity"] == {"nodeAffinity": {}}
+    assert pod["metadata"]["annotations"] == {"a": "1"}
+    assert pod["metadata"]["labels"].items() >= {"team": "desk", "owner": "desk"}.items()
+    assert {"name": "HTTPS_PROXY", "value": "http://proxy"} in pod["spec"]["containers"][0]["env"]
+
+
+# Definitions
+
+
+def test_the_definitions_are_those_of_the_models_and_are_kept() -> None:
+    rendered = {manifest["metadata"]["name"]: manifest for manifest in of_kind(render({}), "CustomResourceDefinition")}
+    committed = {}
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        manifest = yaml.safe_load(path.read_text())
+        committed[manifest["metadata"]["name"]] = manifest["spec"]
+    assert {name: manifest["spec"] for name, manifest in rendered.items()} == committed
+    for manifest in rendered.values():
+        assert manifest["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_definitions_can_be_left_out_and_let_go() -> None:
+    assert not of_kind(render({"crds.enabled": False}), "CustomResourceDefinition")
+    for manifest in of_kind(render({"crds.keep": False}), "CustomResourceDefinition"):
+        assert "annotations" not in manifest["metadata"]
+
+
+@EACH
+def test_a_release_holds_no_custom_resource_and_stays_in_its_namespaces(values: Mapping[str, object]) -> None:
+    manifests = render(values)
+    served: Any = values.get("namespaces", [])
+    places = {"scanners", *served}
+    for manifest in manifests:
+        assert not manifest["apiVersion"].startswith("scanplane.io/")
+        if manifest["kind"] not in {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}:
+            assert manifest["metadata"]["namespace"] in places
+    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in manifests]
+    assert len(names) == len(set(names))
+
+
+def test_two_releases_of_one_name_in_two_namespaces_share_nothing() -> None:
+    values = {"crds.enabled": False, "scope": "Cluster", **EVERYTHING}
+    values["scope"] = "Cluster"
+    names = [
+        {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in manifests}
+        for manifests in (render(values, namespace="one"), render(values, namespace="two"))
+    ]
+    assert not names[0] & names[1]
+
+
+def test_a_long_name_fits() -> None:
+    for manifest in render(EVERYTHING, release="a" * 53):
+        labels = manifest["metadata"].get("labels", {})
+        assert all(len(value) <= 63 for value in labels.values())
+        if manifest["kind"] == "Service":
+            assert len(manifest["metadata"]["name"]) <= 63
+        if manifest["kind"] == "StatefulSet":
+            assert len(manifest["metadata"]["name"]) <= 52, "a pod of it carries a hash of eleven characters more"
+
+
+# Bundled services
+
+
+def test_the_secret_of_the_services_names_the_services_with_their_passwords() -> None:
+    manifests = render({})
+    urls = only(manifests, "Secret", "scanplane-services")["stringData"]
+    rabbitmq = only(manifests, "Secret", "scanplane-rabbitmq")["stringData"]
+    redis = only(manifests, "Secret", "scanplane-redis")["stringData"]
+    assert urls == {
+        "brokerUrl": f"amqp://scanplane:{rabbitmq['password']}@scanplane-rabbitmq.scanners:5672/",
+        "cacheUrl": f"redis://:{redis['password']}@scanplane-redis.scanners:6379/0",
+    }
+    assert f"default_pass = {rabbitmq['password']}\n" in rabbitmq["rabbitmq.conf"]
+    assert f"requirepass {redis['password']}\n" in redis["redis.conf"]
+    assert len(rabbitmq["password"]) == len(redis["password"]) == 32
+    assert rabbitmq["password"] != redis["password"]
+
+
+def test_the_examples_refer_to_the_secret_that_the_chart_makes() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "examples" / "us-stocks.yaml").read_text()))
+    data_plane = next(document["spec"] for document in documents if document["kind"] == "DataPlane")
+    made = only(render({}), "Secret", "scanplane-services")["stringData"]
+    for service in ("broker", "cache"):
+        reference = data_plane[service]["urlSecretRef"]
+        assert reference["name"] == "scanplane-services"
+        assert reference["key"] in made
+
+
+@pytest.mark.parametrize("service", ["rabbitmq", "redis"])
+def test_a_bundled_service_can_be_left_out(service: str) -> None:
+    manifests = render({f"bundled.{service}.enabled": False})
+    assert not [manifest for manifest in manifests if manifest["metadata"]["name"] == f"scanplane-{service}"]
+    (key,) = only(manifests, "Secret", "scanplane-services")["stringData"]
+    assert key == {"rabbitmq": "cacheUrl", "redis": "brokerUrl"}[service]
+
+
+def test_without_bundled_services_there_is_no_secret_at_all() -> None:
+    assert not of_kind(render(NOTHING_BUNDLED), "Secret")
+
+
+@pytest.mark.parametrize("service", ["rabbitmq", "redis"])
+def test_a_bundled_service_keeps_its_data_where_it_is_asked_to(service: str) -> None:
+    without = only(render({}), "StatefulSet", f"scanplane-{service}")["spec"]
+    assert "volumeClaimTemplates" not in without
+    assert {"name": "data", "emptyDir": {}} in without["template"]["spec"]["volumes"]
+    kept = only(
+        render(
+            {
+                f"bundled.{service}.persistence": {"enabled": True, "size": "7Gi", "storageClassName": "fast"},
+            }
+        ),
+        "StatefulSet",
+        f"scanplane-{service}",
+    )["spec"]
+    (claim,) = kept["volumeClaimTemplates"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert "data" not in [volume["name"] for volume in kept["template"]["spec"]["volumes"]]
+
+
+def test_a_password_that_a_volume_remembers_outlives_an_uninstall() -> None:
+    secret = only(render({"bundled.rabbitmq.persistence.enabled": True}), "Secret", "scanplane-rabbitmq")
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert "annotations" not in only(render({}), "Secret", "scanplane-rabbitmq")["metadata"]
+
+
+def test_a_service_is_restarted_by_its_settings_and_not_by_a_new_rendering() -> None:
+    def annotations(values: Mapping[str, object], service: str) -> object:
+        stateful_set = only(render(values), "StatefulSet", f"scanplane-{service}")
+        return stateful_set["spec"]["template"]["metadata"]["annotations"]
+
+    for service, value in (("rabbitmq", "memoryHighWatermarkMiB"), ("redis", "maxMemoryMiB")):
+        assert annotations({}, service) == annotations({}, service)
+        assert annotations({}, service) != annotations({f"bundled.{service}.{value}": 100}, service)
+
+
+def test_a_large_number_is_written_as_a_number() -> None:
+    stateful_set = only(render({"bundled.redis.userId": 1000660000}), "StatefulSet", "scanplane-redis")
+    assert stateful_set["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000660000
+
+
+# The simulated provider
+
+
+@pytest.mark.parametrize("session", ["market", "ticks"])
+def test_the_resources_of_a_first_look_are_right_and_plan_a_whole_chain(session: str) -> None:
+    manifests = render({"simulator.enabled": True, "simulator.session": session})
+    text = only(manifests, "ConfigMap", "scanplane-simulator-resources")["data"]["resources.yaml"]
+    found = parse_documents([SourceText("resources.yaml", text)])
+    assert [str(problem) for problem in found.problems] == []
+    by_kind: dict[Kind, list[Any]] = {kind: [] for kind in Kind}
+    for resource in found.resources:
+        by_kind[resource.kind].append(resource.resource)
+    secrets = {each["metadata"]["name"]: each["stringData"] for each in of_kind(manifests, "Secret")}
+    planned = plan(
+        Inventory(
+            namespace="scanners",
+            home=Home.CLUSTER,
+            data_planes=tuple(by_kind[Kind.DATA_PLANE]),
+            feeds=tuple(by_kind[Kind.FEED]),
+            markets=tuple(by_kind[Kind.MARKET]),
+            subscriptions=tuple(by_kind[Kind.SUBSCRIPTION]),
+            scanners=tuple(by_kind[Kind.SCANNER]),
+            secrets=secrets,
+        )
+    )
+    assert [str(finding) for finding in planned.findings] == []
+    assert set(planned.configurations) == {"listener-massive", "analyzer-us-stocks-0", "gateway"}
+
+
+def test_the_simulator_is_reached_where_its_resources_say() -> None:
+    manifests = render({"simulator.enabled": True, "simulator.arguments": ["--cut-after-seconds", "60"]})
+    text = only(manifests, "ConfigMap", "scanplane-simulator-resources")["data"]["resources.yaml"]
+    (feed,) = [document["spec"] for document in yaml.safe_load_all(text) if document["kind"] == "Feed"]
+    service = only(manifests, "Service", "scanplane-simulator")
+    place = f"scanplane-simulator.scanners:{service['spec']['ports'][0]['port']}"
+    assert feed["massive"]["endpoint"] == f"ws://{place}"
+    assert feed["massive"]["restEndpoint"] == f"http://{place}"
+    (container,) = only(manifests, "Deployment", "scanplane-simulator")["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == [
+        *("simulate", "market", "--host=0.0.0.0", "--port=8765", "--speed=60", "--hold"),
+        *("--cut-after-seconds", "60"),
+    ]
+
+
+# Monitoring and network
+
+
+def test_monitors_find_the_operator_and_the_workloads() -> None:
+    manifests = render({**EVERYTHING, "monitoring.podMonitor.labels": {"release": "prometheus"}})
+    service = only(manifests, "Service", "scanplane-operator")
+    selector = only(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    assert service["metadata"]["labels"].items() >= selector.items()
+    assert (
+        len([each for each in of_kind(manifests, "Service") if each["metadata"]["labels"].items() >= selector.items()])
+        == 1
+    )
+    monitor = only(manifests, "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/managed-by": "scanplane-operator"}
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["scanners"]}
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is True, "else Prometheus renames our labels instance and namespace"
+    everywhere = only(render({**EVERYTHING, "scope": "Cluster"}), "PodMonitor")
+    assert everywhere["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_alerts_are_filled_in_and_keep_what_prometheus_fills_in_itself() -> None:
+    values = {
+        "monitoring.prometheusRule.enabled": True,
+        "monitoring.prometheusRule.openHours": "vector(1)",
+        "monitoring.prometheusRule.lagSeconds": 0.25,
+        "monitoring.prometheusRule.alertLabels": {"team": "desk"},
+    }
+    rules = [rule for group in only(render(values), "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    by_name = {rule["alert"]: rule for rule in rules}
+    assert len(by_name) == len(rules) > 10
+    assert by_name["ScanplaneDataNotFlowing"]["expr"].endswith("and on () (vector(1))")
+    assert by_name["ScanplaneBoardsLag"]["expr"].endswith("> 0.25")
+    assert by_name["ScanplaneOperatorGone"]["expr"] == 'absent(up{namespace="scanners",job="scanplane-operator"} == 1)'
+    for rule in rules:
+        assert "<" not in rule["expr"]
+        assert rule["labels"].keys() == {"severity", "team"}
+        assert "{{ $" in rule["annotations"]["summary"] or rule["alert"] == "ScanplaneOperatorGone"
+
+
+def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
+    config_map = only(render({"monitoring.dashboard.enabled": True}), "ConfigMap", "scanplane-dashboard")
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(config_map["data"]["scanplane.json"]) == json.loads((CHART / "files/dashboard.json").read_text())
+
+
+def test_network_policies_let_in_who_has_business_there() -> None:
+    assert not of_kind(render({}), "NetworkPolicy")
+    manifests = render({**EVERYTHING, "namespaces": ["desk-a", "scanners"]})
+    policies = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "NetworkPolicy")}
+    assert policies.keys() == {"scanplane-operator", "scanplane-rabbitmq", "scanplane-redis", "scanplane-simulator"}
+    for component in ("rabbitmq", "redis", "simulator"):
+        policy = policies[f"scanplane-{component}"]
+        (rule,) = policy["ingress"]
+        workloads, test = rule["from"]
+        assert workloads["podSelector"]["matchLabels"] == {"app.kubernetes.io/managed-by": "scanplane-operator"}
+        assert workloads["namespaceSelector"]["matchExpressions"][0]["values"] == ["desk-a", "scanners"]
+        test_pod = only(manifests, "Pod")["metadata"]["labels"]
+        assert test_pod.items() >= test["podSelector"]["matchLabels"].items()
+        owner = next(
+            manifest
+            for manifest in manifests
+            if manifest["kind"] in {"StatefulSet", "Deployment"}
+            and manifest["metadata"]["name"] == f"scanplane-{component}"
+        )
+        template = owner["spec"]["template"]
+        assert template["metadata"]["labels"].items() >= policy["podSelector"]["matchLabels"].items()
+        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+        assert {port["port"] for port in rule["ports"]} == ports
+        assert policy["egress"] == []
+
+
+def test_every_service_reaches_the_pod_that_it_is_for() -> None:
+    manifests = render(EVERYTHING)
+    templates = [manifest["spec"]["template"] for manifest in manifests if "template" in manifest.get("spec", {})]
+    services = of_kind(manifests, "Service")
+    assert len(services) == 4
+    for service in services:
+        selector = service["spec"]["selector"].items()
+        (template,) = [each for each in templates if each["metadata"]["labels"].items() >= selector]
+        ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+# What people are told
+
+
+TYPOS: list[tuple[dict[str, object], str]] = [
+    ({"operater.logLevel": "Debug"}, "operater"),
+    ({"operator.loglevel": "Debug"}, "loglevel"),
+    ({"operator.logLevel": "debug"}, "operator.logLevel"),
+    ({"scope": "cluster"}, "scope"),
+    ({"crds.keep": "yes"}, "crds.keep"),
+    ({"bundled.rabbitmq.persistence.sise": "1Gi"}, "sise"),
+    ({"bundled.redis.userId": 0}, "bundled.redis.userId"),
+    ({"namespaces": ["Desk"]}, "namespaces.0"),
+    ({"image.digest": "abc"}, "image.digest"),
+    ({"monitoring.podMonitor.interval": "often"}, "monitoring.podMonitor.interval"),
+    ({"operator.env": [{"name": "A", "vaule": "1"}]}, "vaule"),
+    ({"scope": "Cluster", "namespaces": ["desk"]}, "leave it empty, or write scope: Namespaced"),
+]
+
+
+@pytest.mark.parametrize(("values", "place"), TYPOS, ids=[str(values) for values, _ in TYPOS])
+def test_a_mistake_in_the_values_is_refused_with_its_place(values: dict[str, object], place: str) -> None:
+    with pytest.raises(AssertionError) as refused:
+        render(values)
+    told = str(refused.value)
+    assert place in told.replace("/", "."), told
+
+
+def test_the_release_fits_into_the_secret_that_helm_keeps_it_in() -> None:
+    packed = sum(len(path.read_bytes()) for path in CHART.rglob("*") if path.is_file())
+    rendered = len(json.dumps(render(EVERYTHING)))
+    assert len(base64.b64encode(b"x" * (packed + rendered))) < 1024 * 1024, "even uncompressed"

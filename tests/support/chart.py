@@ -1,0 +1,80 @@
+"""The Helm chart as tests see it: values in, manifests out, and the table that its permissions are held against."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.kubernetes_build import program_on_hand
+
+__all__ = ["CHART", "ROOT", "Manifest", "Rule", "helm", "permissions", "pod_specs", "render", "set_values"]
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "scanplane"
+
+Manifest = dict[str, Any]
+Rule = tuple[str, str, frozenset[str]]
+"""A group, a resource of it and the verbs on it."""
+
+
+def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run helm against the cluster of a kubeconfig; without one, against none."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "KUBECONFIG": str(kubeconfig or "/nonexistent")}
+    return subprocess.run(
+        [str(program_on_hand("helm")), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def set_values(values: Mapping[str, object]) -> list[str]:
+    """Return the arguments of helm that set values by their paths."""
+    return [part for path, value in values.items() for part in ("--set-json", f"{path}={json.dumps(value)}")]
+
+
+def render(values: Mapping[str, object], *, release: str = "scanplane", namespace: str = "scanners") -> list[Manifest]:
+    """Return what `helm template` makes of values by their paths, hooks of `helm test` included.
+
+    Raises AssertionError with what helm says.
+    """
+    done = helm("template", release, str(CHART), "--namespace", namespace, *set_values(values))
+    assert done.returncode == 0, done.stderr
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+
+def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Return the name and the spec of every pod that the manifests would make."""
+    for manifest in manifests:
+        name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+        if manifest["kind"] == "Pod":
+            yield name, manifest["spec"]
+        elif manifest["kind"] in {"Deployment", "StatefulSet", "DaemonSet", "Job"}:
+            yield name, manifest["spec"]["template"]["spec"]
+
+
+def permissions(*, asked_for: frozenset[str] = frozenset()) -> set[Rule]:
+    """Return the table of the operator's permissions in its design; what stands there as asked for only where it is."""
+    text = (ROOT / "docs" / "design" / "0006-operator.md").read_text()
+    section = text.partition("\n## Permissions\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    rules: set[Rule] = set()
+    previous: list[str] = []
+    for group, named, verbs in rows[2:]:
+        optional = named.endswith("(where asked for)")
+        resources = re.split(r",\s*", named.removesuffix("(where asked for)").strip())
+        if resources == ["the same with /status"]:
+            resources = [f"{resource}/status" for resource in previous]
+        previous = resources
+        rules |= {
+            ("" if group == "core" else group, resource, frozenset(re.split(r",\s*", verbs)))
+            for resource in resources
+            if not optional or resource in asked_for
+        }
+    return rules
