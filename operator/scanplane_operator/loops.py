@@ -27,8 +27,8 @@ __all__ = ["LoopState", "NamespaceLoops", "PassListener", "longest_silence_s"]
 
 _LOG = logging.getLogger("scanplane.operator")
 
-COALESCE_S = 0.05
-"""How long a loop waits after it was woken: an apply of ten files is ten events."""
+QUIET_S, LONGEST_WAIT_S = 0.1, 0.5
+"""A loop that was woken waits until nothing more comes, but not for long: an apply of ten files is ten events."""
 QUIET_PASSES = 2
 """A namespace without anything of ours is left after so many passes that found nothing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -111,7 +111,7 @@ class NamespaceLoops:
         pauses = Backoff(first_seconds=FIRST_PAUSE_S, longest_seconds=LONGEST_PAUSE_S)
         event = self._wakes[namespace]
         quiet = 0
-        while quiet < QUIET_PASSES or namespace in self._settings.namespaces:
+        while quiet < QUIET_PASSES or event.is_set() or namespace in self._settings.namespaces:
             event.clear()
             result = await self._pass(namespace, state)
             if result is None:
@@ -123,7 +123,7 @@ class NamespaceLoops:
                 if result.observed.refused:
                     await _set_within(event, pauses.longest_seconds)
             await _set_within(event, self._settings.resync_s * random.uniform(0.8, 1.0))  # noqa: S311  # spread
-            await asyncio.sleep(COALESCE_S)
+            await _settle(event)
 
     async def _pass(self, namespace: str, state: LoopState) -> PassResult | None:
         state.last_begun = time.monotonic()
@@ -179,6 +179,14 @@ class NamespaceLoops:
 
 def _leave(running: set[str], namespace: str, _: object) -> None:
     running.discard(namespace)
+
+
+async def _settle(event: asyncio.Event) -> None:
+    """Wait for a moment of quiet after *event*."""
+    until = time.monotonic() + LONGEST_WAIT_S
+    while event.is_set() and time.monotonic() < until:
+        event.clear()
+        await _set_within(event, QUIET_S)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -155,21 +155,25 @@ def _build(name: str, binary: Path, report: Callable[[str], None]) -> None:
         process = subprocess.Popen(
             command, cwd=MODULES / program.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-        while True:
-            try:
-                code = process.wait(PROGRESS_EVERY_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                elapsed = time.monotonic() - begun
-                if elapsed > BUILD_SECONDS_AT_MOST:
-                    process.kill()
-                    process.wait()
-                    raise RuntimeError(f"building {name} took more than {BUILD_SECONDS_AT_MOST} s; see {log}") from None
-                report(f"  ... {elapsed:.0f} s")
+        while (code := _ended(process)) is None:
+            elapsed = time.monotonic() - begun
+            if elapsed > BUILD_SECONDS_AT_MOST:
+                process.kill()
+                process.wait()
+                raise RuntimeError(f"building {name} took more than {BUILD_SECONDS_AT_MOST} s; see {log}")
+            report(f"  ... {elapsed:.0f} s")
     if code != 0:
         raise RuntimeError(f"building {name} failed:\n{log.read_text(errors='replace')[-2000:]}")
     part.rename(binary)
     report(f"Built {name} in {time.monotonic() - begun:.0f} s.")
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait for *process* as long as nothing has to be said; return its exit code, or None if it still runs."""
+    try:
+        return process.wait(PROGRESS_EVERY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _linker_flags(program: Program) -> str:

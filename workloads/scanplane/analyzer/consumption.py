@@ -3,17 +3,22 @@
 What makes a kill harmless is the order: results are written before the state that covers them is saved, and the state is saved
 before the broker is told that the batches behind it are done. So after a kill the broker repeats exactly what the saved
 state does not know, and results that were written already are recognised by their ids.
+
+A term in a stage that is left ends by itself, when every feed has sealed the partition.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from msgspec import Struct
 
+from scanplane.analyzer.passage import Admission, Passage
 from scanplane.analyzer.positions import Positions, Verdict
+from scanplane.analyzer.stages import StageMark
 from scanplane.analyzer.writer import ResultWriter
 from scanplane.broker.interface import Consumer, Delivery
 from scanplane.cache.interface import Cache, CacheUnavailableError, StateLostError
@@ -23,10 +28,11 @@ from scanplane.roles.backoff import Backoff
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
 
-__all__ = ["POSITIONS_FIELD", "Consumption", "ConsumptionCounts"]
+__all__ = ["POSITIONS_FIELD", "STAGE_FIELD", "Consumption", "ConsumptionCounts", "Saving"]
 
 _LOG = logging.getLogger(__name__)
 POSITIONS_FIELD = "positions"
+STAGE_FIELD = "stage"
 SAVE_INTERVAL_S = 1.0
 MAX_UNSAVED_BATCHES = 2000
 QUOTE_SHARES = 4
@@ -34,6 +40,7 @@ QUOTE_SHARES = 4
 QUOTE_INTERVAL_S = 0.2
 """The least time between two shares, a little less than the usual one between two ticks."""
 SLICE_S = 0.005
+WATCH_S = 1.0
 
 
 class ConsumptionCounts(Struct, kw_only=True):
@@ -47,13 +54,23 @@ class ConsumptionCounts(Struct, kw_only=True):
     saved_bytes: int = 0
     lost_states: int = 0
     rewinds: int = 0
+    set_aside_batches: int = 0
+
+
+class Saving(Struct, frozen=True, kw_only=True):
+    """Where a term's state is saved, by whom, and what it says of its stage. *mark* is of the save to build on, if any."""
+
+    state_key: str
+    generation: int
+    stage: StageMark
+    mark: str = ""
 
 
 class _Save(Struct, frozen=True):
-    """A state to be saved and the last batch that it covers."""
+    """A state to be saved and the last batch that it covers; None where nothing is to be acknowledged by it."""
 
     fields: Mapping[str, bytes | None]
-    tag: int
+    tag: int | None
 
 
 class Consumption:
@@ -66,51 +83,70 @@ class Consumption:
         positions: Positions,
         writer: ResultWriter,
         cache: Cache,
-        state_key: str,
-        stream_key: str,
-        generation: int,
+        saving: Saving,
+        passage: Passage,
+        forget_signals: Callable[[], Awaitable[None]],
         data_label: str,
         traces: BatchTraces,
     ) -> None:
         self.counts = ConsumptionCounts()
         self.tick_ns = 0
+        self._taken = 0
         self._consumer = consumer
         self._engine = engine
         self._positions = positions
         self._writer = writer
         self._cache = cache
-        self._state_key = state_key
-        self._stream_key = stream_key
-        self._generation = generation
+        self._saving_to = saving
+        self._passage = passage
+        self._forget_signals = forget_signals
         self._data_label = data_label
         self._traces = traces
         self._saves: asyncio.Queue[_Save] = asyncio.Queue(maxsize=1)
         self._saving = False
         self._applying = asyncio.Lock()  # between batches, engine and positions say the same
-        self._mark = ""
+        self._mark = saving.mark
         self._unsaved_tag: int | None = None
         self._unsaved_batches = 0
+        self._sets_aside = False
         self._last_save = time.monotonic()
         self._last_quotes = time.monotonic()
         self._quote_share = 0
         self._received_ns = 0
         self._traceparent = UNTRACED  # of the newest traced batch that no evaluation has covered yet
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until *stop*; then everything that was applied is written, saved and acknowledged."""
+    async def run(self, stop: asyncio.Event, *, is_watched: bool = False) -> None:
+        """Work until *stop* or the end of the stage; then everything that was applied is written, saved and acknowledged.
+
+        *is_watched* says that the stage is one to be left, whose seals might be lost.
+        """
         async with TaskScope() as scope:
             scope.accompany(self._writer.run(), "writes results")
             scope.accompany(self._save_when_asked(), "saves state")
             scope.accompany(self._stop_consumer(stop), "stops consuming")
+            if is_watched:
+                scope.accompany(self._watch_seals(), "watches for lost seals")
             await scope.run(self._consume_and_finish(stop), "consumes")
 
     async def _consume_and_finish(self, stop: asyncio.Event) -> None:
         await self._consume(stop)
         await self._saves.join()
         self._writer.put((), (), self._engine.changed_quotes())
-        if self._unsaved_tag is not None:
+        if self._unsaved_batches or self._passage.over:
             await self._save(self._make_save(self._unsaved_tag))
         await self._writer.drain()
+
+    async def _watch_seals(self) -> None:
+        """See to it that the stage ends where its last seals were lost, or nothing is left that could send one."""
+        taken, idle = -1, 0
+        while not self._passage.over:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(CacheUnavailableError):
+                calm = taken == self._taken and await self._consumer.is_exhausted()
+                taken, idle = self._taken, idle + 1 if calm else 0
+                async with self._applying:
+                    await (self._passage.give_up_seals() if idle > 1 else self._passage.look())
+        await self._consumer.stop()
 
     async def _stop_consumer(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -119,9 +155,11 @@ class Consumption:
     async def _consume(self, stop: asyncio.Event) -> None:
         until = time.monotonic() + SLICE_S
         async for delivery in self._consumer:
-            if stop.is_set():
+            if stop.is_set() or self._passage.over:
                 return
             await self._take(delivery)
+            if self._passage.over:
+                return
             now = time.monotonic()
             if now >= until:
                 await asyncio.sleep(0)
@@ -129,13 +167,20 @@ class Consumption:
 
     async def _take(self, delivery: Delivery) -> None:
         header = delivery.batch.header
+        self._taken += 1
         async with self._applying:
-            if self._positions.judge(header) is Verdict.NEXT:
-                try:
-                    await self._apply(header, delivery.batch.body)
-                except msgspec.DecodeError:
-                    self.counts.malformed_batches += 1
-            self._unsaved_tag = delivery.tag
+            admission = await self._passage.admit(header)
+            if admission is Admission.LET_IN and self._positions.judge(header) is Verdict.NEXT:
+                if header.is_seal:
+                    await self._passage.look()
+                else:
+                    await self._apply_readable(header, delivery.batch.body)
+            elif admission is Admission.SET_ASIDE:
+                # Acknowledging covers all before it, so from here on nothing is: it comes again, and is known by then.
+                self._sets_aside = True
+                self.counts.set_aside_batches += 1
+            if not self._sets_aside:
+                self._unsaved_tag = delivery.tag
             self._unsaved_batches += 1
         if not self._saving and self._is_save_due():
             self._request_save()
@@ -143,6 +188,12 @@ class Consumption:
         await self._writer.room()
         if self._unsaved_batches > 2 * MAX_UNSAVED_BATCHES:
             await self._saves.join()
+
+    async def _apply_readable(self, header: BatchHeader, body: bytes) -> None:
+        try:
+            await self._apply(header, body)
+        except msgspec.DecodeError:
+            self.counts.malformed_batches += 1
 
     async def _apply(self, header: BatchHeader, body: bytes) -> None:
         self.counts.batches += 1
@@ -156,7 +207,7 @@ class Consumption:
         tick = decode_tick(body)
         self.counts.ticks += 1
         if tick.rewound:
-            await self._forget_signals()
+            await self._begin_recording_anew()
         parent, self._traceparent = self._traceparent or header.traceparent, UNTRACED
         with self._traces.span_from(parent, "analyzer.evaluate") as span:
             self._publish(self._engine.tick(tick), traceparent_of(span) if parent else UNTRACED)
@@ -165,11 +216,11 @@ class Consumption:
             await self._writer.begin()  # the boards are on their way before the quotes are made
             self._write_quotes()
 
-    async def _forget_signals(self) -> None:
+    async def _begin_recording_anew(self) -> None:
         """A recording began again: its signals would be taken for repeats of those of the first time."""
         self.counts.rewinds += 1
         await self._writer.drain()
-        await self._cache.delete([self._stream_key])
+        await self._forget_signals()
 
     def _publish(self, evaluation: Evaluation, traceparent: str) -> None:
         now_ns = time.time_ns()
@@ -189,14 +240,20 @@ class Consumption:
         return due or self._unsaved_batches >= MAX_UNSAVED_BATCHES
 
     def _snapshot(self) -> dict[str, bytes | None]:
-        return {**self._engine.snapshot(), POSITIONS_FIELD: self._positions.encode()}
+        stage = self._saving_to.stage
+        if self.counts.ticks and not stage.is_settled:
+            stage = msgspec.structs.replace(stage, is_settled=True)
+        return {
+            **self._engine.snapshot(),
+            POSITIONS_FIELD: self._positions.encode(),
+            STAGE_FIELD: msgspec.msgpack.encode(stage),
+        }
 
     def _request_save(self) -> None:
-        assert self._unsaved_tag is not None
         self._saving = True
         self._saves.put_nowait(self._make_save(self._unsaved_tag))
 
-    def _make_save(self, tag: int) -> _Save:
+    def _make_save(self, tag: int | None) -> _Save:
         self._unsaved_tag, self._unsaved_batches = None, 0
         self._last_save = time.monotonic()
         return _Save(self._snapshot(), tag)
@@ -212,11 +269,12 @@ class Consumption:
         """Save and acknowledge, for as long as it takes the cache to be there."""
         await self._writer.drain()
         pauses = Backoff()
-        mark = f"{self._generation}:{self.counts.saves}"
+        saving = self._saving_to
+        mark = f"{saving.generation}:{self.counts.saves}"
         while True:
             try:
                 await self._cache.save_state(
-                    self._state_key, self._generation, save.fields, mark=mark, previous_mark=self._mark
+                    saving.state_key, saving.generation, save.fields, mark=mark, previous_mark=self._mark
                 )
             except CacheUnavailableError:
                 await asyncio.sleep(pauses.next_seconds())
@@ -227,7 +285,8 @@ class Consumption:
         self._mark = mark
         self.counts.saves += 1
         self.counts.saved_bytes += sum(len(field) for field in save.fields.values() if field is not None)
-        await self._consumer.acknowledge(save.tag)
+        if save.tag is not None:
+            await self._consumer.acknowledge(save.tag)
 
     async def _begin_anew(self, save: _Save, error: StateLostError) -> _Save:
         """The cache lost what it had, the engine did not: give it everything again, and return the save of it."""

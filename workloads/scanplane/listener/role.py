@@ -11,6 +11,7 @@ from scanplane.broker.interface import BatonHold, BrokerUnavailableError, Publis
 from scanplane.feeds.factory import open_feed
 from scanplane.feeds.interface import ConnectionPhase, FeedConnection
 from scanplane.listener.frames import FrameBuffer
+from scanplane.listener.layouts import LayoutChange
 from scanplane.listener.pipeline import Pipeline
 from scanplane.listener.routing import Router, RouteState
 from scanplane.listener.totals import StreamTotals
@@ -103,7 +104,9 @@ class Listener(LifecycleRole):
                 self._publishers[route.market] = await stack.enter_async_context(
                     self._services.broker.publisher(route.market, _limits(route), confirms=route.publisher_confirms)
                 )
-            self._routers = [self._router(route, hold.generation, states) for route in self._configuration.routes]
+            hold.leave(_encode_memo(_without_paths(states)))  # in case that this term ends before it has begun
+            await asyncio.sleep(max(0.0, not_before - time.monotonic()))
+            self._routers = [await self._make_router(route, hold, states) for route in self._configuration.routes]
             self._pipeline = pipeline = Pipeline(
                 self._buffer,
                 connection.decoder,
@@ -113,7 +116,7 @@ class Listener(LifecycleRole):
                 room=self._has_room,
                 is_finished=self._is_finished,
             )
-            await wait_unless(stop, not_before - time.monotonic())
+            hold.leave(b"")
             self._totals.begin(pipeline, self._routers, self._publishers)
             async with TaskScope() as processing:
                 processing.accompany(pipeline.run(), f"{self.name} processes")
@@ -121,7 +124,7 @@ class Listener(LifecycleRole):
             pipeline.end()
             await pipeline.run()
             await self._flush_publishers()
-            hold.leave(_encode_memo(self._routers))
+            hold.leave(_encode_memo({router.route.market: router.state for router in self._routers}))
 
     async def _read_until(self, stop: asyncio.Event, connection: FeedConnection) -> None:
         """Read until *stop*; return only when the connection is closed. Cancelled, the baton is lost, and it closes in haste."""
@@ -155,13 +158,20 @@ class Listener(LifecycleRole):
         self._totals.end()
         self._states = {router.route.market: router.state for router in self._routers}
 
-    def _router(self, route: Route, epoch: int, states: dict[str, RouteState]) -> Router:
+    async def _make_router(self, route: Route, hold: BatonHold, states: dict[str, RouteState]) -> Router:
+        """Come to the route's number of partitions, whatever it was before, and go on there."""
+        configuration, epoch = self._configuration, hold.generation
+        change = LayoutChange(
+            self._services.broker, self._services.cache, configuration.services.namespace, configuration.feed, epoch
+        )
+        path, state = await change.enter(route, states.get(route.market), is_handed_over=bool(hold.memo))
         return Router(
-            self._configuration.feed,
+            configuration.feed,
             route,
             epoch,
             self._publishers[route.market].publish,
-            state=states.get(route.market),
+            state=state,
+            path=path,
             traceparent=self._traceparent,
         )
 
@@ -228,8 +238,13 @@ def _limits(route: Route) -> QueueLimits:
     return QueueLimits(time_to_live_ns=route.time_to_live_ns, max_bytes=route.max_bytes)
 
 
-def _encode_memo(routers: list[Router]) -> bytes:
-    return msgspec.json.encode({router.route.market: router.state for router in routers})
+def _encode_memo(states: dict[str, RouteState]) -> bytes:
+    return msgspec.json.encode(states) if states else b""
+
+
+def _without_paths(states: dict[str, RouteState]) -> dict[str, RouteState]:
+    """Let whoever is next read again where the feed went: a stay may have been begun."""
+    return {market: msgspec.structs.replace(state, path=()) for market, state in states.items()}
 
 
 def _decode_memo(memo: bytes) -> dict[str, RouteState]:

@@ -12,6 +12,7 @@ from scanplane.listener.clock import ClockState, EventClock, Step
 from scanplane.marketdata.batches import Batch, BatchHeader, Tick, encode_events, encode_tick
 from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Event
+from scanplane.marketdata.layouts import Path
 from scanplane.marketdata.partitions import Partition, partition_of
 from scanplane.plan.configuration import Route
 
@@ -21,11 +22,12 @@ MAX_BATCH_EVENTS = 1000
 
 
 class RouteState(Struct, frozen=True, kw_only=True):
-    """What the next listener needs to go on: the clock, and each partition's next number."""
+    """What the next listener needs to go on: the clock, each partition's next number, and which layouts the feed went through."""
 
     clock: ClockState | None = None
     sequences: tuple[int, ...] = ()
     numbered_since: int = 0
+    path: Path = ()
 
 
 class RouteCounts(Struct, kw_only=True):
@@ -46,7 +48,10 @@ class _Held(Struct):
 
 
 class Router:
-    """The batches of one route. ``publish`` takes each batch as soon as it is full or due; it must not block."""
+    """The batches of one route. ``publish`` takes each batch as soon as it is full or due; it must not block.
+
+    They belong to the last stay of *path*.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class Router:
         publish: Callable[[Batch], None],
         *,
         state: RouteState | None = None,
+        path: Path = (),
         traceparent: Callable[[], str] = str,
     ) -> None:
         self.route = route
@@ -66,6 +72,8 @@ class Router:
         self._epoch = epoch
         self._publish = publish
         self._traceparent = traceparent
+        self._path = path
+        self._layout_since = path[-1].since if path else 0
         self._partitions = [Partition(index, route.partitions) for index in range(route.partitions)]
         goes_on = len(state.sequences) == route.partitions
         self._numbered_since = state.numbered_since if goes_on else epoch
@@ -85,6 +93,7 @@ class Router:
             clock=None if self.clock is None else self.clock.state,
             sequences=tuple(self._sequences),
             numbered_since=self._numbered_since,
+            path=self._path,
         )
 
     @property
@@ -202,4 +211,5 @@ class Router:
             traceparent=self._traceparent(),
             numbered_since=self._numbered_since,
             first_sequence=self._first_sequences[index],
+            layout_since=self._layout_since,
         )
