@@ -51,7 +51,7 @@ coverage: $(VENV)/.development ## Branch coverage of everything but the journeys
 bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios
 	@$(RUN)/python tests/bench
 
-generate: $(VENV)/.development ## Write every generated file again: crds/, docs/features.md, docs/openapi.json
+generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json
 	@$(RUN)/python -m scanplane.cli.generate
 
 lock: $(VENV)/bin/uv ## Pin the dependencies of pyproject.toml again, with hashes and no index
