@@ -5,11 +5,12 @@ from pathlib import Path
 
 from scanplane.feeds.interface import FeedConnection
 from scanplane.feeds.massive.connection import MassiveFeedConnection
+from scanplane.feeds.massive.credentials import refusal_of
 from scanplane.feeds.massive.topics import topics_of
 from scanplane.feeds.replay.connection import ReplayFeedConnection
 from scanplane.plan.configuration import ListenerConfiguration, MassiveConnection, SecretKey
 
-__all__ = ["open_feed"]
+__all__ = ["open_feed", "refused_access"]
 
 
 def open_feed(
@@ -31,3 +32,11 @@ def open_feed(
             connection.endpoint, read_secret(connection.api_key).strip(), topics, throttle=throttle
         )
     return ReplayFeedConnection(files / connection.path, connection.speed, throttle=throttle)
+
+
+async def refused_access(configuration: ListenerConfiguration, read_secret: Callable[[SecretKey], str]) -> str | None:
+    """Return why the provider does not let us in, as far as that can be told without a connection; None otherwise."""
+    connection = configuration.connection
+    if isinstance(connection, MassiveConnection) and connection.rest_endpoint:
+        return await refusal_of(connection.rest_endpoint, read_secret(connection.api_key).strip())
+    return None

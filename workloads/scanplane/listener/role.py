@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from scanplane.broker.interface import BatonHold, BrokerUnavailableError, Publisher, QueueLimits
-from scanplane.feeds.factory import open_feed
+from scanplane.feeds.factory import open_feed, refused_access
 from scanplane.feeds.interface import ConnectionPhase, FeedConnection
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.layouts import LayoutChange
@@ -62,6 +62,7 @@ class Listener(LifecycleRole):
         try:
             self._connection = self._open_feed(self._services.files)
             await self._prepare_markets(stop)
+            await self._prove_access(stop)
             if not stop.is_set():
 
                 async def work(hold: BatonHold) -> None:
@@ -91,6 +92,17 @@ class Listener(LifecycleRole):
             else:
                 self._lifecycle.clear_problem("broker")
                 return
+
+    async def _prove_access(self, stop: asyncio.Event) -> None:
+        """Do not stand by with a key that the provider refuses: whoever holds the connection now goes on."""
+        pauses = Backoff(first_seconds=1.0, longest_seconds=30.0)
+        while not stop.is_set():
+            refusal = await refused_access(self._configuration, self._services.secrets.read)
+            if refusal is None:
+                self._lifecycle.clear_problem("access")
+                return
+            self._lifecycle.report_problem("access", f"{self.name} does not take over: {refusal}")
+            await wait_unless(stop, pauses.next_seconds())
 
     async def _work(self, hold: BatonHold, stop: asyncio.Event) -> None:
         """Hold the connection until *stop*; then close it, publish what was received, and leave the routes' states."""

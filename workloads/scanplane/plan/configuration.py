@@ -69,7 +69,10 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 class MassiveConnection(Struct, frozen=True, kw_only=True, tag="Massive", tag_field="provider"):
-    """``endpoint`` is complete: ``wss://socket.massive.com/stocks``."""
+    """``endpoint`` is complete: ``wss://socket.massive.com/stocks``.
+
+    ``rest_endpoint`` belongs to the same provider; empty where an endpoint of the user's own comes without one.
+    """
 
     endpoint: str
     rest_endpoint: str

@@ -85,7 +85,7 @@ def _connection(feed: Feed, asset_class: AssetClass) -> MassiveConnection | Repl
     assert massive is not None, "the model's rules ask for the settings of the provider"
     return MassiveConnection(
         endpoint=_endpoint(massive, asset_class),
-        rest_endpoint=massive.rest_endpoint or MASSIVE_REST_ENDPOINT,
+        rest_endpoint=massive.rest_endpoint or (MASSIVE_REST_ENDPOINT if massive.endpoint is None else ""),
         api_key=secret_key(massive.api_key_secret_ref),
         asset_class=asset_class,
     )
