@@ -8,28 +8,25 @@ from typing import Any
 import pytest
 import yaml
 
-from scanplane.plan.inventory import Home, Inventory
-from scanplane.plan.planner import plan
-from scanplane.resources.documents import SourceText, parse_documents
-from scanplane.resources.kinds import Kind
 from scanplane_operator.settings import PodSettings, Settings, read_settings
-from support.chart import CHART, ROOT, Manifest, Rule, helm, permissions, pod_specs, render, set_values
+from support.chart import (
+    CHART,
+    EVERYTHING,
+    NOTHING_BUNDLED,
+    ROOT,
+    Manifest,
+    Rule,
+    helm,
+    of_kind,
+    only,
+    permissions,
+    pod_specs,
+    render,
+    set_values,
+)
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(30 * 60)]  # the first run may have to build helm
 
-NOTHING_BUNDLED = {"bundled.rabbitmq.enabled": False, "bundled.redis.enabled": False}
-EVERYTHING: Mapping[str, object] = {
-    "simulator.enabled": True,
-    "networkPolicies.enabled": True,
-    "workloads.podDisruptionBudgets": True,
-    "monitoring.serviceMonitor.enabled": True,
-    "monitoring.podMonitor.enabled": True,
-    "monitoring.prometheusRule.enabled": True,
-    "monitoring.dashboard.enabled": True,
-    "bundled.rabbitmq.persistence.enabled": True,
-    "bundled.redis.persistence.enabled": True,
-    "image.pullSecrets": ["registry"],
-}
 VALUES: dict[str, Mapping[str, object]] = {
     "as it is": {},
     "nothing bundled": NOTHING_BUNDLED,
@@ -45,19 +42,6 @@ VALUES: dict[str, Mapping[str, object]] = {
     },
 }
 EACH = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
-
-
-def of_kind(manifests: list[Manifest], kind: str, name: str | None = None) -> list[Manifest]:
-    return [
-        manifest
-        for manifest in manifests
-        if manifest["kind"] == kind and (name is None or manifest["metadata"]["name"] == name)
-    ]
-
-
-def only(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
-    (found,) = of_kind(manifests, kind, name)
-    return found
 
 
 def operator_of(manifests: list[Manifest]) -> Manifest:
@@ -325,216 +309,6 @@ def test_a_long_name_fits() -> None:
             assert len(manifest["metadata"]["name"]) <= 63
         if manifest["kind"] == "StatefulSet":
             assert len(manifest["metadata"]["name"]) <= 52, "a pod of it carries a hash of eleven characters more"
-
-
-# Bundled services
-
-
-def test_the_secret_of_the_services_names_the_services_with_their_passwords() -> None:
-    manifests = render({})
-    urls = only(manifests, "Secret", "scanplane-services")["stringData"]
-    rabbitmq = only(manifests, "Secret", "scanplane-rabbitmq")["stringData"]
-    redis = only(manifests, "Secret", "scanplane-redis")["stringData"]
-    assert urls == {
-        "brokerUrl": f"amqp://scanplane:{rabbitmq['password']}@scanplane-rabbitmq.scanners:5672/",
-        "cacheUrl": f"redis://:{redis['password']}@scanplane-redis.scanners:6379/0",
-    }
-    assert f"default_pass = {rabbitmq['password']}\n" in rabbitmq["rabbitmq.conf"]
-    assert f"requirepass {redis['password']}\n" in redis["redis.conf"]
-    assert len(rabbitmq["password"]) == len(redis["password"]) == 32
-    assert rabbitmq["password"] != redis["password"]
-
-
-def test_the_examples_refer_to_the_secret_that_the_chart_makes() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "examples" / "us-stocks.yaml").read_text()))
-    data_plane = next(document["spec"] for document in documents if document["kind"] == "DataPlane")
-    made = only(render({}), "Secret", "scanplane-services")["stringData"]
-    for service in ("broker", "cache"):
-        reference = data_plane[service]["urlSecretRef"]
-        assert reference["name"] == "scanplane-services"
-        assert reference["key"] in made
-
-
-@pytest.mark.parametrize("service", ["rabbitmq", "redis"])
-def test_a_bundled_service_can_be_left_out(service: str) -> None:
-    manifests = render({f"bundled.{service}.enabled": False})
-    assert not [manifest for manifest in manifests if manifest["metadata"]["name"] == f"scanplane-{service}"]
-    (key,) = only(manifests, "Secret", "scanplane-services")["stringData"]
-    assert key == {"rabbitmq": "cacheUrl", "redis": "brokerUrl"}[service]
-
-
-def test_without_bundled_services_there_is_no_secret_at_all() -> None:
-    assert not of_kind(render(NOTHING_BUNDLED), "Secret")
-
-
-@pytest.mark.parametrize("service", ["rabbitmq", "redis"])
-def test_a_bundled_service_keeps_its_data_where_it_is_asked_to(service: str) -> None:
-    without = only(render({}), "StatefulSet", f"scanplane-{service}")["spec"]
-    assert "volumeClaimTemplates" not in without
-    assert {"name": "data", "emptyDir": {}} in without["template"]["spec"]["volumes"]
-    kept = only(
-        render(
-            {
-                f"bundled.{service}.persistence": {"enabled": True, "size": "7Gi", "storageClassName": "fast"},
-            }
-        ),
-        "StatefulSet",
-        f"scanplane-{service}",
-    )["spec"]
-    (claim,) = kept["volumeClaimTemplates"]
-    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
-    assert claim["spec"]["storageClassName"] == "fast"
-    assert "data" not in [volume["name"] for volume in kept["template"]["spec"]["volumes"]]
-
-
-def test_a_password_that_a_volume_remembers_outlives_an_uninstall() -> None:
-    secret = only(render({"bundled.rabbitmq.persistence.enabled": True}), "Secret", "scanplane-rabbitmq")
-    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert "annotations" not in only(render({}), "Secret", "scanplane-rabbitmq")["metadata"]
-
-
-def test_a_service_is_restarted_by_its_settings_and_not_by_a_new_rendering() -> None:
-    def annotations(values: Mapping[str, object], service: str) -> object:
-        stateful_set = only(render(values), "StatefulSet", f"scanplane-{service}")
-        return stateful_set["spec"]["template"]["metadata"]["annotations"]
-
-    for service, value in (("rabbitmq", "memoryHighWatermarkMiB"), ("redis", "maxMemoryMiB")):
-        assert annotations({}, service) == annotations({}, service)
-        assert annotations({}, service) != annotations({f"bundled.{service}.{value}": 100}, service)
-
-
-def test_a_large_number_is_written_as_a_number() -> None:
-    stateful_set = only(render({"bundled.redis.userId": 1000660000}), "StatefulSet", "scanplane-redis")
-    assert stateful_set["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000660000
-
-
-# The simulated provider
-
-
-@pytest.mark.parametrize("session", ["market", "ticks"])
-def test_the_resources_of_a_first_look_are_right_and_plan_a_whole_chain(session: str) -> None:
-    manifests = render({"simulator.enabled": True, "simulator.session": session})
-    text = only(manifests, "ConfigMap", "scanplane-simulator-resources")["data"]["resources.yaml"]
-    found = parse_documents([SourceText("resources.yaml", text)])
-    assert [str(problem) for problem in found.problems] == []
-    by_kind: dict[Kind, list[Any]] = {kind: [] for kind in Kind}
-    for resource in found.resources:
-        by_kind[resource.kind].append(resource.resource)
-    secrets = {each["metadata"]["name"]: each["stringData"] for each in of_kind(manifests, "Secret")}
-    planned = plan(
-        Inventory(
-            namespace="scanners",
-            home=Home.CLUSTER,
-            data_planes=tuple(by_kind[Kind.DATA_PLANE]),
-            feeds=tuple(by_kind[Kind.FEED]),
-            markets=tuple(by_kind[Kind.MARKET]),
-            subscriptions=tuple(by_kind[Kind.SUBSCRIPTION]),
-            scanners=tuple(by_kind[Kind.SCANNER]),
-            secrets=secrets,
-        )
-    )
-    assert [str(finding) for finding in planned.findings] == []
-    assert set(planned.configurations) == {"listener-massive", "analyzer-us-stocks-0", "gateway"}
-
-
-def test_the_simulator_is_reached_where_its_resources_say() -> None:
-    manifests = render({"simulator.enabled": True, "simulator.arguments": ["--cut-after-seconds", "60"]})
-    text = only(manifests, "ConfigMap", "scanplane-simulator-resources")["data"]["resources.yaml"]
-    (feed,) = [document["spec"] for document in yaml.safe_load_all(text) if document["kind"] == "Feed"]
-    service = only(manifests, "Service", "scanplane-simulator")
-    place = f"scanplane-simulator.scanners:{service['spec']['ports'][0]['port']}"
-    assert feed["massive"]["endpoint"] == f"ws://{place}"
-    assert feed["massive"]["restEndpoint"] == f"http://{place}"
-    (container,) = only(manifests, "Deployment", "scanplane-simulator")["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == [
-        *("simulate", "market", "--host=0.0.0.0", "--port=8765", "--speed=60", "--hold"),
-        *("--cut-after-seconds", "60"),
-    ]
-
-
-# Monitoring and network
-
-
-def test_monitors_find_the_operator_and_the_workloads() -> None:
-    manifests = render({**EVERYTHING, "monitoring.podMonitor.labels": {"release": "prometheus"}})
-    service = only(manifests, "Service", "scanplane-operator")
-    selector = only(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
-    assert service["metadata"]["labels"].items() >= selector.items()
-    assert (
-        len([each for each in of_kind(manifests, "Service") if each["metadata"]["labels"].items() >= selector.items()])
-        == 1
-    )
-    monitor = only(manifests, "PodMonitor")
-    assert monitor["metadata"]["labels"]["release"] == "prometheus"
-    assert monitor["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/managed-by": "scanplane-operator"}
-    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["scanners"]}
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint["honorLabels"] is True, "else Prometheus renames our labels instance and namespace"
-    everywhere = only(render({**EVERYTHING, "scope": "Cluster"}), "PodMonitor")
-    assert everywhere["spec"]["namespaceSelector"] == {"any": True}
-
-
-def test_alerts_are_filled_in_and_keep_what_prometheus_fills_in_itself() -> None:
-    values = {
-        "monitoring.prometheusRule.enabled": True,
-        "monitoring.prometheusRule.openHours": "vector(1)",
-        "monitoring.prometheusRule.lagSeconds": 0.25,
-        "monitoring.prometheusRule.alertLabels": {"team": "desk"},
-    }
-    rules = [rule for group in only(render(values), "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
-    by_name = {rule["alert"]: rule for rule in rules}
-    assert len(by_name) == len(rules) > 10
-    assert by_name["ScanplaneDataNotFlowing"]["expr"].endswith("and on () (vector(1))")
-    assert by_name["ScanplaneBoardsLag"]["expr"].endswith("> 0.25")
-    assert by_name["ScanplaneOperatorGone"]["expr"] == 'absent(up{namespace="scanners",job="scanplane-operator"} == 1)'
-    for rule in rules:
-        assert "<" not in rule["expr"]
-        assert rule["labels"].keys() == {"severity", "team"}
-        assert "{{ $" in rule["annotations"]["summary"] or rule["alert"] == "ScanplaneOperatorGone"
-
-
-def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
-    config_map = only(render({"monitoring.dashboard.enabled": True}), "ConfigMap", "scanplane-dashboard")
-    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(config_map["data"]["scanplane.json"]) == json.loads((CHART / "files/dashboard.json").read_text())
-
-
-def test_network_policies_let_in_who_has_business_there() -> None:
-    assert not of_kind(render({}), "NetworkPolicy")
-    manifests = render({**EVERYTHING, "namespaces": ["desk-a", "scanners"]})
-    policies = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "NetworkPolicy")}
-    assert policies.keys() == {"scanplane-operator", "scanplane-rabbitmq", "scanplane-redis", "scanplane-simulator"}
-    for component in ("rabbitmq", "redis", "simulator"):
-        policy = policies[f"scanplane-{component}"]
-        (rule,) = policy["ingress"]
-        workloads, test = rule["from"]
-        assert workloads["podSelector"]["matchLabels"] == {"app.kubernetes.io/managed-by": "scanplane-operator"}
-        assert workloads["namespaceSelector"]["matchExpressions"][0]["values"] == ["desk-a", "scanners"]
-        test_pod = only(manifests, "Pod")["metadata"]["labels"]
-        assert test_pod.items() >= test["podSelector"]["matchLabels"].items()
-        owner = next(
-            manifest
-            for manifest in manifests
-            if manifest["kind"] in {"StatefulSet", "Deployment"}
-            and manifest["metadata"]["name"] == f"scanplane-{component}"
-        )
-        template = owner["spec"]["template"]
-        assert template["metadata"]["labels"].items() >= policy["podSelector"]["matchLabels"].items()
-        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
-        assert {port["port"] for port in rule["ports"]} == ports
-        assert policy["egress"] == []
-
-
-def test_every_service_reaches_the_pod_that_it_is_for() -> None:
-    manifests = render(EVERYTHING)
-    templates = [manifest["spec"]["template"] for manifest in manifests if "template" in manifest.get("spec", {})]
-    services = of_kind(manifests, "Service")
-    assert len(services) == 4
-    for service in services:
-        selector = service["spec"]["selector"].items()
-        (template,) = [each for each in templates if each["metadata"]["labels"].items() >= selector]
-        ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
 
 
 # What people are told

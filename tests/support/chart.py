@@ -11,7 +11,21 @@ import yaml
 
 from support.kubernetes_build import program_on_hand
 
-__all__ = ["CHART", "ROOT", "Manifest", "Rule", "helm", "permissions", "pod_specs", "render", "set_values"]
+__all__ = [
+    "CHART",
+    "EVERYTHING",
+    "NOTHING_BUNDLED",
+    "ROOT",
+    "Manifest",
+    "Rule",
+    "helm",
+    "of_kind",
+    "only",
+    "permissions",
+    "pod_specs",
+    "render",
+    "set_values",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
@@ -19,6 +33,20 @@ CHART = ROOT / "charts" / "scanplane"
 Manifest = dict[str, Any]
 Rule = tuple[str, str, frozenset[str]]
 """A group, a resource of it and the verbs on it."""
+
+NOTHING_BUNDLED: Mapping[str, object] = {"bundled.rabbitmq.enabled": False, "bundled.redis.enabled": False}
+EVERYTHING: Mapping[str, object] = {
+    "simulator.enabled": True,
+    "networkPolicies.enabled": True,
+    "workloads.podDisruptionBudgets": True,
+    "monitoring.serviceMonitor.enabled": True,
+    "monitoring.podMonitor.enabled": True,
+    "monitoring.prometheusRule.enabled": True,
+    "monitoring.dashboard.enabled": True,
+    "bundled.rabbitmq.persistence.enabled": True,
+    "bundled.redis.persistence.enabled": True,
+    "image.pullSecrets": ["registry"],
+}
 
 
 def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -47,6 +75,21 @@ def render(values: Mapping[str, object], *, release: str = "scanplane", namespac
     done = helm("template", release, str(CHART), "--namespace", namespace, *set_values(values))
     assert done.returncode == 0, done.stderr
     return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+
+def of_kind(manifests: list[Manifest], kind: str, name: str | None = None) -> list[Manifest]:
+    """Return the manifests of a kind, of a name."""
+    return [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind and (name is None or manifest["metadata"]["name"] == name)
+    ]
+
+
+def only(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+    """Return the only manifest of a kind, of a name."""
+    (found,) = of_kind(manifests, kind, name)
+    return found
 
 
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
