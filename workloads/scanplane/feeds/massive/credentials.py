@@ -1,7 +1,8 @@
 """Whether the provider knows a key, asked before anything depends on it.
 
-The WebSocket would tell too, but whoever opens it holds the one connection that the account allows: a new configuration with a wrong key would
-have taken the place of one that worked. So a listener asks over HTTP first, with the cheapest call there is, ``GET /v1/marketstatus/now``.
+The WebSocket would tell too, but whoever opens it holds the one connection that the account allows: a new configuration
+with a wrong key would have taken the place of one that worked. So a listener asks over HTTP first, with the cheapest call
+there is, ``GET /v1/marketstatus/now``.
 """
 
 import aiohttp
