@@ -132,7 +132,7 @@ def test_the_simulator_is_reached_where_its_resources_say() -> None:
     assert feed["massive"]["restEndpoint"] == f"http://{place}"
     (container,) = only(manifests, "Deployment", "scanplane-simulator")["spec"]["template"]["spec"]["containers"]
     assert container["args"] == [
-        *("simulate", "market", "--host=0.0.0.0", "--port=8765", "--speed=60", "--hold"),
+        *("simulate", "market", "--host=0.0.0.0", "--port=8765", "--speed=120", "--hold"),
         *("--cut-after-seconds", "60"),
     ]
 
