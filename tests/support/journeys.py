@@ -21,7 +21,7 @@ from scanplane.cli.documents import write_plan
 from scanplane.gateway.merge import Board, merge_parts, parse_partition
 from scanplane.local.world import World, build_world
 from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
-from scanplane.plan.configuration import configuration_hash
+from scanplane.plan.configuration import RoleConfiguration, configuration_hash
 from scanplane.plan.restarts import Restart, explain_restart
 from scanplane.resources.documents import SourceText
 from support.servers import ChildProcess, free_port
@@ -173,8 +173,24 @@ class Deployment:
         before = {} if self._world is None else self._world.plan.configurations
         self._world = world
         wanted = {name: each for name, each in world.plan.configurations.items() if name not in without}
-        for name in sorted(self._replicas.keys() - wanted.keys()):
+        removed = sorted(self._replicas.keys() - wanted.keys())
+        self._end([name for name in removed if not name.startswith("analyzer-")])
+        for analyzers in (True, False):  # a listener goes where its analyzers stand by
+            self._bring_up(
+                {name: each for name, each in wanted.items() if name.startswith("analyzer-") is analyzers},
+                before,
+                folder,
+            )
+        self._end([name for name in removed if name.startswith("analyzer-")])
+
+    def _end(self, names: Sequence[str]) -> None:
+        for name in names:
             self._replicas.pop(name).process.end()
+
+    def _bring_up(
+        self, wanted: Mapping[str, RoleConfiguration], before: Mapping[str, RoleConfiguration], folder: Path
+    ) -> None:
+        """Start what is new or changed, and end what it replaces once it is ready."""
         started: dict[str, _Replica] = {}
         for name, configuration in wanted.items():
             if name in self._replicas and configuration_hash(before[name]) == configuration_hash(configuration):
@@ -262,6 +278,7 @@ _LOSSES = {
     ),
     "analyzer": (
         "missing_batches_total",
+        "lost_seals_total",
         "repeated_batches_total",
         "outdated_batches_total",
         "malformed_batches_total",

@@ -58,12 +58,12 @@ class ConsumptionCounts(Struct, kw_only=True):
 
 
 class Saving(Struct, frozen=True, kw_only=True):
-    """Where a term's state is saved, by whom, and what it says of its stage. *mark* is of the save to build on, if any."""
+    """Where a term's state is saved, by whom, and what it says of its stage; *at_once* before anything is consumed."""
 
     state_key: str
     generation: int
     stage: StageMark
-    mark: str = ""
+    at_once: bool = False
 
 
 class _Save(Struct, frozen=True):
@@ -105,7 +105,7 @@ class Consumption:
         self._saves: asyncio.Queue[_Save] = asyncio.Queue(maxsize=1)
         self._saving = False
         self._applying = asyncio.Lock()  # between batches, engine and positions say the same
-        self._mark = saving.mark
+        self._mark = ""
         self._unsaved_tag: int | None = None
         self._unsaved_batches = 0
         self._sets_aside = False
@@ -129,6 +129,8 @@ class Consumption:
             await scope.run(self._consume_and_finish(stop), "consumes")
 
     async def _consume_and_finish(self, stop: asyncio.Event) -> None:
+        if self._saving_to.at_once:
+            await self._save(self._make_save(None))
         await self._consume(stop)
         await self._saves.join()
         self._writer.put((), (), self._engine.changed_quotes())
@@ -155,15 +157,18 @@ class Consumption:
     async def _consume(self, stop: asyncio.Event) -> None:
         until = time.monotonic() + SLICE_S
         async for delivery in self._consumer:
-            if stop.is_set() or self._passage.over:
+            if stop.is_set() or self._is_over():
                 return
             await self._take(delivery)
-            if self._passage.over:
+            if self._is_over():
                 return
             now = time.monotonic()
             if now >= until:
                 await asyncio.sleep(0)
                 until = time.monotonic() + SLICE_S
+
+    def _is_over(self) -> bool:
+        return self._passage.over
 
     async def _take(self, delivery: Delivery) -> None:
         header = delivery.batch.header

@@ -1,26 +1,41 @@
-"""The analyzer as a role: one partition of a market, consumed under a baton."""
+"""The analyzer as a role: its share of a market, consumed under batons.
+
+Nearly always that is one partition for good. While the market's number of partitions changes, it also empties those partitions of
+the layout before that fall to it, and waits until the others have done the same: see ``docs/design/0007-repartition.md``.
+"""
 
 import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
 
-import msgspec
-
-from scanplane.analyzer.consumption import POSITIONS_FIELD, Consumption
-from scanplane.analyzer.positions import Positions
-from scanplane.analyzer.writer import ResultWriter
-from scanplane.broker.interface import BatonHold, QueueLimits
-from scanplane.cache import keys
-from scanplane.engine import Engine, ReferenceData, StateMismatchError, TradingCalendar
+from scanplane.analyzer.figures import figures_of, totals_of
+from scanplane.analyzer.partition_work import PartitionWork, Surroundings
+from scanplane.analyzer.stages import feeds_awaited, shares_of
+from scanplane.analyzer.survey import Situation, Survey
+from scanplane.analyzer.tidying import Tidying
+from scanplane.broker.interface import BatonHold
+from scanplane.cache.interface import CacheUnavailableError
+from scanplane.engine import ReferenceData, TradingCalendar
+from scanplane.marketdata.partitions import Partition
 from scanplane.plan.configuration import AnalyzerConfiguration, configuration_hash
 from scanplane.reference import ReferenceDataError, UnknownCalendarError, load_calendar, load_reference
+from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
+from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
 __all__ = ["Analyzer"]
 
-PREFETCH = 4000
+LOOK_S = 0.1
+PATIENCE_S = 3.0
+"""A layout that is not left for longer shows as a problem."""
+TIDY_S = 1.0
+TIDY_LONGEST_S = 30.0
+TIDY_TRIES = 40
 
 
 class Analyzer(LifecycleRole):
@@ -39,18 +54,27 @@ class Analyzer(LifecycleRole):
             role="analyzer",
             instance=configuration.name,
         )
-        self._engine: Engine | None = None
-        self._consumption: Consumption | None = None
-        self._positions: Positions | None = None
-        self._writer: ResultWriter | None = None
+        self._survey = Survey(configuration, services.cache)
+        self._works: dict[Partition, PartitionWork] = {}
+        self._before: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until *stop* is set; see the restart contract."""
         try:
             calendar, reference = await self._prepare()
+            around = Surroundings(
+                configuration=self._configuration,
+                services=self._services,
+                reference=reference,
+                calendar=calendar,
+                survey=self._survey,
+                lifecycle=self._lifecycle,
+                tick_to_board=self._latency,
+                traces=self._telemetry.traces,
+            )
 
             async def work(hold: BatonHold) -> None:
-                await self._work(hold, stop, reference, calendar)
+                await self._work(around, hold, stop)
 
             await serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
         finally:
@@ -67,96 +91,129 @@ class Analyzer(LifecycleRole):
             raise RoleInputError(str(error)) from error
         return calendar, reference
 
-    async def _work(
-        self, hold: BatonHold, stop: asyncio.Event, reference: ReferenceData, calendar: TradingCalendar
+    async def _work(self, around: Surroundings, hold: BatonHold, stop: asyncio.Event) -> None:
+        """Work in one stage after the other; the last has no end but *stop*."""
+        while not stop.is_set():
+            self._forget_works()
+            situation = await self._survey.situation()
+            async with TaskScope() as scope:
+                if situation.other_layouts and self._configuration.partition.index == 0:
+                    scope.accompany(self._tidy(), f"{self.name} tidies")
+                await scope.run(self._work_in_stage(around, situation, hold, stop), f"{self.name} works")
+            if not stop.is_set():
+                await self._wait_for_others(situation, stop)
+
+    async def _work_in_stage(
+        self, around: Surroundings, situation: Situation, hold: BatonHold, stop: asyncio.Event
     ) -> None:
-        configuration, cache = self._configuration, self._services.cache
-        namespace, market, partition = configuration.services.namespace, configuration.market, configuration.partition
-        state_key = keys.state(namespace, market, partition)
-        fields = await cache.load_state(state_key, hold.generation)
-        self._engine = engine = Engine(configuration, reference, calendar)
-        self._positions = positions = self._restore(engine, fields)
-        self._writer = writer = ResultWriter(
-            cache, namespace, market, partition, hold.generation, self._latency, self._telemetry.traces
+        """Work in every share of the stage until it is over there."""
+        mine = self._configuration.partition
+        shares = [share for share in shares_of(situation.stage, mine) if not situation.is_over(share)]
+        self._works = {share: PartitionWork(around, situation, share) for share in shares}
+        others = {share: asyncio.Event() for share in shares if share.index != mine.index}
+
+        async def work_in_all() -> None:
+            running = [
+                asyncio.create_task(
+                    self._take_over(work, others[share]) if share in others else work.run(hold, stop),
+                    name=f"{self.name} works in {share}",
+                )
+                for share, work in self._works.items()
+            ]
+            try:
+                await asyncio.gather(*running)
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+
+        async with TaskScope() as scope:
+            if others:
+                scope.accompany(self._end_when_over(situation, others, stop), f"{self.name} looks at others")
+            await scope.run(work_in_all(), f"{self.name} works in its share")
+
+    async def _take_over(self, work: PartitionWork, done: asyncio.Event) -> None:
+        """Empty a partition that has no analyzer of its own any more, or wait until whoever still is there has *done* it."""
+        name = f"analyzer-{self._configuration.market}-{work.partition.index}"
+        lifecycle = Lifecycle(
+            role="analyzer", instance=f"{name} in {self.name}", configuration=self._lifecycle.configuration
         )
-        await self._forget_boards()
-        async with self._services.broker.consumer(market, partition, self._limits(), prefetch=PREFETCH) as consumer:
-            self._consumption = Consumption(
-                consumer,
-                engine,
-                positions,
-                writer,
-                cache,
-                state_key,
-                keys.signals(namespace, market, partition),
-                hold.generation,
-                configuration.data_label,
-                self._telemetry.traces,
+
+        async def empty(hold: BatonHold) -> None:
+            await work.run(hold, done)
+
+        await serve_with_baton(self._services.broker, name, empty, done, lifecycle)
+
+    async def _end_when_over(
+        self, situation: Situation, others: Mapping[Partition, asyncio.Event], stop: asyncio.Event
+    ) -> None:
+        """Set the event of each partition that is over, whoever did it, and all of them at *stop*."""
+        while not await wait_unless(stop, LOOK_S):
+            with contextlib.suppress(CacheUnavailableError):
+                now = await self._survey.situation()
+                for partition, done in others.items():
+                    if now.stage.number != situation.stage.number or now.is_over(partition):
+                        done.set()
+        for done in others.values():
+            done.set()
+
+    async def _wait_for_others(self, situation: Situation, stop: asyncio.Event) -> None:
+        """Wait until the stage is over in every partition; say which ones are waited for if that takes long."""
+        since, pauses = time.monotonic(), Backoff(first_seconds=0.01, longest_seconds=LOOK_S)
+        while not stop.is_set():
+            now = await self._survey.situation()
+            if now.stage.number != situation.stage.number:
+                break
+            if time.monotonic() - since > PATIENCE_S:
+                self._report_waiting(now)
+            await wait_unless(stop, pauses.next_seconds())
+        self._lifecycle.clear_problem("partitions")
+
+    def _report_waiting(self, situation: Situation) -> None:
+        stage = situation.stage
+        left = ", ".join([str(member) for member in stage.members if not situation.is_over(member)][:8])
+        feeds = {
+            feed
+            for member in stage.members
+            for feed in feeds_awaited(
+                stage.partitions,
+                situation.saved[member].positions if member in situation.saved else {},
+                situation.paths,
+                situation.feeds,
             )
-            await self._consumption.run(stop)
-
-    def _restore(self, engine: Engine, fields: dict[str, bytes]) -> Positions:
-        """Go on from the saved state; a state that cannot be read is reported, and the day begins anew from here."""
-        saved = fields.pop(POSITIONS_FIELD, None)
-        positions = Positions()
-        try:
-            positions = Positions(saved)
-            if fields:
-                engine.restore(fields)
-        except (StateMismatchError, msgspec.DecodeError) as error:
-            self._lifecycle.report_problem("state", f"{self.name} starts without its saved state: {error}")
-        return positions
-
-    async def _forget_boards(self) -> None:
-        """Remove the boards of Scanners that are no more, and those of another number of partitions."""
-        configuration = self._configuration
-        namespace, market = configuration.services.namespace, configuration.market
-        mine = {
-            keys.board(namespace, market, scanner.name, configuration.partition)
-            for scanner in configuration.scanners
-            if scanner.board is not None
         }
-        suffix = f":{configuration.partition}"
-        count = f"-of-{configuration.partition.count}"
-        there = await self._services.cache.list_keys(keys.boards_prefix(namespace, market))
-        outdated = [key for key in there if (key.endswith(suffix) and key not in mine) or not key.endswith(count)]
-        if outdated:
-            await self._services.cache.delete(outdated)
+        who = ", ".join(sorted(feeds)) or "every feed"
+        self._lifecycle.report_problem(
+            "partitions", f"{self.name} waits until {who} has left {left} of {self._configuration.market}"
+        )
 
-    def _report_cache(self, problem: str) -> None:
-        if problem and self._lifecycle.phase is Phase.ACTIVE:
-            self._lifecycle.report_problem("cache", problem)
+    async def _tidy(self) -> None:
+        """Remove what other layouts left, once this one works by itself."""
+        tidying = Tidying(self._configuration, self._services.cache, self._survey)
+        pauses = Backoff(first_seconds=TIDY_S, longest_seconds=TIDY_LONGEST_S)
+        for _ in range(TIDY_TRIES):
+            await asyncio.sleep(pauses.next_seconds())
+            with contextlib.suppress(CacheUnavailableError):
+                if await tidying.run_once():
+                    return
+
+    def _forget_works(self) -> None:
+        """Keep what the works that have ended counted."""
+        for work in self._works.values():
+            for name, value in totals_of(work).items():
+                self._before[name] = self._before.get(name, 0.0) + value
+        self._works = {}
+
+    def _report_works(self) -> None:
+        problems = {work.writer.problem for work in self._works.values() if work.writer is not None} - {""}
+        if problems and self._lifecycle.phase is Phase.ACTIVE:
+            self._lifecycle.report_problem("cache", min(problems))
         else:
             self._lifecycle.clear_problem("cache")
 
-    def _limits(self) -> QueueLimits:
-        return QueueLimits(time_to_live_ns=self._configuration.time_to_live_ns, max_bytes=self._configuration.max_bytes)
-
     def status(self) -> RoleStatus:
         """The figures of this moment."""
-        figures: dict[str, float] = {**self._latency.figures()}
-        scanners: dict[str, dict[str, float]] = {}
-        if self._consumption is not None and self._positions is not None and self._writer is not None:
-            consumed, seen, written = self._consumption.counts, self._positions.counts, self._writer.counts
-            figures |= {
-                "batches_total": consumed.batches,
-                "events_total": consumed.events,
-                "evaluations_total": consumed.ticks,
-                "malformed_batches_total": consumed.malformed_batches,
-                "state_saves_total": consumed.saves,
-                "lost_states_total": consumed.lost_states,
-                "repeated_batches_total": seen.repeated_batches,
-                "outdated_batches_total": seen.outdated_batches,
-                "missing_batches_total": seen.missing_batches,
-                "boards_written_total": written.boards,
-                "boards_conflated_total": written.boards_conflated,
-                "signals_total": written.signals,
-                "signals_repeated_total": written.signals_repeated,
-                "cache_failures_total": written.failures,
-                "tick_unix_seconds": self._consumption.tick_ns / 1e9,
-            }
-            self._report_cache(self._writer.problem)
-        if self._engine is not None:
-            figures |= self._engine.figures()
-            scanners = self._engine.scanner_figures()
-        return self._lifecycle.status(figures, scanners)
+        works = list(self._works.values())
+        self._report_works()
+        figures, scanners = figures_of(works, self._before)
+        return self._lifecycle.status(self._latency.figures() | figures, scanners)

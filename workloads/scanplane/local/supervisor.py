@@ -8,14 +8,20 @@ two cannot listen on one port, so the old one ends first and its clients reconne
 import asyncio
 import enum
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
 
 from scanplane.local.instance import Accompany, Instance, MakeRole, NotReadyError
-from scanplane.plan.configuration import GatewayConfiguration, Role, RoleConfiguration, configuration_hash
+from scanplane.plan.configuration import (
+    GatewayConfiguration,
+    ListenerConfiguration,
+    Role,
+    RoleConfiguration,
+    configuration_hash,
+)
 from scanplane.plan.restarts import Restart, explain_restart
 from scanplane.roles import interface
 from scanplane.telemetry.logs import with_fields
@@ -77,17 +83,33 @@ class Supervisor:
     async def apply(self, configurations: Mapping[str, RoleConfiguration]) -> list[Change]:
         """Make what runs equal to *configurations*; return what was done, in order."""
         changes: list[Change] = []
-        for name in sorted(self._instances.keys() - configurations.keys()):
+        removed = sorted(self._instances.keys() - configurations.keys(), key=_start_order)
+        # A partition that is no more stays until its feeds have gone elsewhere; a connection must end before another begins.
+        for name in [name for name in removed if not _is_analyzer(name)]:
             await self._end(name)
             changes.append(Change(instance=name, action=Action.STOPPED))
         for name in sorted(configurations, key=_start_order):
-            configuration = configurations[name]
-            running = self._instances.get(name)
-            if running is None:
-                changes.append(Change(instance=name, action=Action.STARTED, error=await self._begin(configuration)))
-            elif configuration_hash(running.configuration) != configuration_hash(configuration):
-                changes.append(await self._restart(running, configuration))
+            changes.extend(await self._bring_up(configurations[name], changes))
+        for name in [name for name in removed if _is_analyzer(name)]:
+            await self._end(name)
+            changes.append(Change(instance=name, action=Action.STOPPED))
         return changes
+
+    async def _bring_up(self, configuration: RoleConfiguration, changes: Sequence[Change]) -> list[Change]:
+        """Start or restart one instance where that is called for, after *changes* were made."""
+        name = configuration.name
+        running = self._instances.get(name)
+        if running is None:
+            return [Change(instance=name, action=Action.STARTED, error=await self._begin(configuration))]
+        if configuration_hash(running.configuration) == configuration_hash(configuration):
+            return []
+        failed = _failed_partition(running.configuration, configuration, changes)
+        if failed is not None:
+            restart = explain_restart(running.configuration, configuration)
+            error = f"it waits for {failed}, which did not get ready"
+            _LOG.error("%s keeps its old configuration: %s", name, error, extra={"instance": name})
+            return [Change(instance=name, action=Action.RESTARTED, restart=restart, error=error)]
+        return [await self._restart(running, configuration)]
 
     async def _restart(self, running: Instance, configuration: RoleConfiguration) -> Change:
         name = configuration.name
@@ -131,6 +153,25 @@ class Supervisor:
         task = self._tasks.pop(instance)
         task.cancel()
         await asyncio.wait([task])
+
+
+def _is_analyzer(name: str) -> bool:
+    return name.partition("-")[0] == Role.ANALYZER
+
+
+def _failed_partition(old: RoleConfiguration, new: RoleConfiguration, changes: Sequence[Change]) -> str | None:
+    """Return an analyzer that failed of a market that *new* would publish to in another number of partitions than *old*."""
+    if not isinstance(old, ListenerConfiguration) or not isinstance(new, ListenerConfiguration):
+        return None
+    before = {route.market: route.partitions for route in old.routes}
+    failed = {change.instance for change in changes if change.error is not None}
+    wanted = (
+        f"{Role.ANALYZER}-{route.market}-{index}"
+        for route in new.routes
+        if before.get(route.market) not in {None, route.partitions}
+        for index in range(route.partitions)
+    )
+    return next((name for name in wanted if name in failed), None)
 
 
 def _start_order(name: str) -> tuple[int, str]:
