@@ -14,6 +14,7 @@ from scanplane.plan.configuration import (
     RoleConfiguration,
     configuration_hash,
     decode_configuration,
+    secrets_of,
 )
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.restarts import Restart, RestartReason, explain_restart
@@ -30,6 +31,7 @@ __all__ = [
     "is_rolled_out",
     "live_config_map",
     "live_configuration",
+    "missing_inputs",
     "recorded_revision",
     "revision_of",
 ]
@@ -46,6 +48,7 @@ class Decision(enum.StrEnum):
     ROLL = "Roll"
     WAIT_FOR_CLOSE = "WaitForClose"
     WAIT_FOR_ANALYZERS = "WaitForAnalyzers"
+    WAIT_FOR_INPUT = "WaitForInput"
     ROLLED_BACK = "RolledBack"
     PAUSED = "Paused"
     FOREIGN = "Foreign"
@@ -84,6 +87,8 @@ def decide(
             found.append(Rollout(workload=workload, decision=Decision.PAUSED, live=live))
         elif live is None:
             found.append(Rollout(workload=workload, decision=Decision.CREATE))
+        elif missing_inputs(workload.configuration, observed):
+            found.append(Rollout(workload=workload, decision=Decision.WAIT_FOR_INPUT, live=live))
         elif revision_of(live) == workload.revision:
             found.append(Rollout(workload=workload, decision=Decision.KEEP, live=live))
         elif revision_of(live) is not None and recorded[workload.owner] == wanted[workload.owner]:
@@ -91,6 +96,20 @@ def decide(
         else:
             found.append(_roll(workload, live, workloads, observed, policy, open_markets))
     return tuple(found)
+
+
+def missing_inputs(configuration: RoleConfiguration, observed: Observed) -> tuple[str, ...]:
+    """Return the Secrets and ConfigMaps that a role reads and that are gone: what runs has them still, a new pod could not."""
+    missing = [
+        f"Secret '{secret.name}'"
+        for secret in secrets_of(configuration)
+        if secret.name not in observed.secrets or (secret.key and secret.key not in observed.secrets[secret.name])
+    ]
+    if isinstance(configuration, AnalyzerConfiguration):
+        name = configuration.reference.config_map
+        if name is not None and name not in observed.config_maps:
+            missing.append(f"ConfigMap '{name}'")
+    return tuple(missing)
 
 
 def _roll(

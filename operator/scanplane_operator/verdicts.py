@@ -16,7 +16,7 @@ from scanplane.telemetry.status import Phase
 from scanplane_operator.conditions import Verdict
 from scanplane_operator.figures import current
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
-from scanplane_operator.rollouts import Decision, Rollout
+from scanplane_operator.rollouts import Decision, Rollout, missing_inputs
 from scanplane_operator.situation import is_available, is_stuck, pod_problems
 
 __all__ = ["Case", "verdicts"]
@@ -118,6 +118,11 @@ def _halted(case: Case, observed: Observed) -> Verdict | None:
     refused = [observed.refused[key] for each in case.moving for key in each.workload.keys if key in observed.refused]
     if refused:
         return Verdict(kind, FALSE, "WriteRefused", f"the API server refused: {_joined(refused)}")
+    lacking = [rollout for rollout in case.moving if rollout.decision is Decision.WAIT_FOR_INPUT]
+    if lacking:
+        inputs = sorted({name for each in lacking for name in missing_inputs(each.workload.configuration, observed)})
+        message = f"{_names(lacking)} {_goes(lacking)} on as before and can't be restarted without {', '.join(inputs)}"
+        return Verdict(kind, FALSE, "InputMissing", message)
     rolled_back = [rollout for rollout in case.moving if rollout.decision is Decision.ROLLED_BACK]
     if rolled_back:
         message = f"{_names(rolled_back)} {_was(rolled_back)} rolled back by somebody; the next change goes forward"
@@ -143,6 +148,10 @@ def _moving(case: Case, observed: Observed) -> Verdict:
 def _complaints(rollouts: Sequence[Rollout], observed: Observed) -> str:
     problems = [line for rollout in rollouts for line in pod_problems(rollout.workload.name, observed)]
     return f": {_joined(problems)}" if problems else ""
+
+
+def _goes(rollouts: Sequence[Rollout]) -> str:
+    return "goes" if len(rollouts) == 1 else "go"
 
 
 def _was(rollouts: Sequence[Rollout]) -> str:

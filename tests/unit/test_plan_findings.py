@@ -178,6 +178,65 @@ def test_a_bad_edit_keeps_the_last_good_version_running() -> None:
     assert planned.accepted == good.accepted
 
 
+def test_a_secret_that_is_gone_is_told_and_takes_nothing_down() -> None:
+    good = plan(inventory_of(US_STOCKS))
+    planned = plan(inventory_of(US_STOCKS, secrets={}, last_good=good.accepted))
+    assert [(str(finding.key), finding.reason) for finding in errors_of(planned.findings)] == [
+        ("Feed/massive", Reason.SECRET_NOT_FOUND)
+    ]
+    assert planned.configurations.keys() == good.configurations.keys()
+    assert planned.accepted == good.accepted
+
+
+def test_a_cluster_without_a_data_plane_accepts_nothing_that_would_run() -> None:
+    planned = plan(inventory_of(US_STOCKS, home=Home.CLUSTER))
+    assert {(str(finding.key), finding.reason) for finding in errors_of(planned.findings)} >= {
+        ("Feed/massive", Reason.SERVICE_REQUIRED),
+        ("Market/us-stocks", Reason.SERVICE_REQUIRED),
+    }
+
+
+FILES = """
+apiVersion: scanplane.io/v1alpha1
+kind: DataPlane
+metadata: {name: default}
+spec:
+  broker: {urlSecretRef: {name: services, key: broker}}
+  cache: {urlSecretRef: {name: services, key: cache}}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {name: us-stocks}
+spec:
+  assetClass: Stocks
+  reference: {freeFloat: File, file: {symbols: symbols.csv CONFIG_MAP}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("config_map", "there", "expected"),
+    [
+        ("", {}, "reference.file on a cluster 'symbols.csv' must be a key of a ConfigMap: set configMapRef"),
+        (", configMapRef: {name: data}", {}, "reference.file.configMapRef.name there is no ConfigMap 'data'"),
+        (
+            ", configMapRef: {name: data}",
+            {"data": {"other.csv": "1"}},
+            "reference.file ConfigMap 'data' has no key 'symbols.csv'; it has other.csv",
+        ),
+        (", configMapRef: {name: data}", {"data": {"symbols.csv": "1"}}, None),
+    ],
+)
+def test_files_on_a_cluster_are_keys_of_a_config_map(
+    config_map: str, there: dict[str, dict[str, str]], expected: str | None
+) -> None:
+    services = {"services": {"broker": "1", "cache": "2"}}
+    text = FILES.replace(" CONFIG_MAP", config_map)
+    planned = plan(inventory_of(text, home=Home.CLUSTER, secrets=services, config_maps=there))
+    messages = [str(finding) for finding in errors_of(planned.findings)]
+    assert len(messages) == (expected is not None)
+    assert expected is None or messages[0].startswith(expected)
+
+
 def test_a_deleted_resource_is_not_kept_by_its_last_good_version() -> None:
     good = plan(inventory_of(US_STOCKS))
     without = US_STOCKS[: US_STOCKS.rindex("---")]

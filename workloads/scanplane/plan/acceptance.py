@@ -89,10 +89,14 @@ def _has_errors(findings: Iterable[Finding]) -> bool:
 
 
 def _last_good(acceptance: Acceptance, resource: AnyResource, check: _Check[AnyResource]) -> AnyResource | None:
+    """Return the version that ran, if it can go on: what it was started with, a Secret or a file, may be gone by now."""
     version = acceptance.inventory.last_good.get(key_of(resource))
-    if not isinstance(version, type(resource)) or _has_errors(check(version, acceptance)):
+    if not isinstance(version, type(resource)):
         return None
-    return version
+    gone = {Reason.SECRET_NOT_FOUND}
+    if isinstance(version, Market):
+        gone.add(Reason.REFERENCE_NOT_FOUND)
+    return None if _has_errors(each for each in check(version, acceptance) if each.reason not in gone) else version
 
 
 def missing_or_refused(acceptance: Acceptance, kind: Kind, name: str, path: str, judgement: Judgement) -> None:

@@ -49,16 +49,18 @@ def check_data_plane(data_plane: DataPlane, acceptance: Acceptance) -> list[Find
 
 
 def check_feed(feed: Feed, acceptance: Acceptance) -> list[Finding]:
-    """Check a Feed: its credentials."""
+    """Check a Feed: its credentials, and what its listener stands on."""
     judgement = Judgement(feed)
+    _check_services(acceptance, judgement)
     if feed.spec.massive is not None:
         _check_secret(feed.spec.massive.api_key_secret_ref, "spec.massive.apiKeySecretRef", acceptance, judgement)
     return judgement.findings
 
 
 def check_market(market: Market, acceptance: Acceptance) -> list[Finding]:
-    """Check a Market: calendar, sessions, and where reference data comes from."""
+    """Check a Market: calendar, sessions, where reference data comes from, and what its analyzers stand on."""
     judgement = Judgement(market)
+    _check_services(acceptance, judgement)
     spec = market.spec
     if spec.calendar is not None and spec.calendar not in CALENDARS:
         judgement.refuse(
@@ -78,6 +80,16 @@ def check_market(market: Market, acceptance: Acceptance) -> list[Finding]:
         if acceptance.inventory.home is Home.CLUSTER and reference.file is not None:
             _check_files(reference.file, acceptance, judgement)
     return judgement.findings
+
+
+def _check_services(acceptance: Acceptance, judgement: Judgement) -> None:
+    """On a cluster nothing runs without a DataPlane; in one process a broker and a cache in memory do."""
+    if acceptance.inventory.home is Home.CLUSTER and DEFAULT_NAME not in acceptance.data_planes:
+        judgement.refuse(
+            Reason.SERVICE_REQUIRED,
+            "",
+            f"a cluster needs an accepted DataPlane named '{DEFAULT_NAME}' with a broker and a cache",
+        )
 
 
 def used_files(file: ReferenceFile, config_map: Mapping[str, str]) -> dict[str, str | None]:
