@@ -6,7 +6,7 @@ UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ticks check test coverage bench generate lock format clean
+.PHONY: help demo demo-ticks check test coverage bench cluster cluster-down image generate lock format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,12 +51,25 @@ coverage: $(VENV)/.development ## Branch coverage of everything but the journeys
 bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios
 	@$(RUN)/python tests/bench
 
+cluster: $(VENV)/.development ## A real one-node Kubernetes in the background, with this source's image; again: loads the newest
+	@$(RUN)/python tests/servers.py install
+	@$(RUN)/python tests/cluster up
+
+cluster-down: $(VENV)/.development ## End it and remove what it kept
+	@$(RUN)/python tests/cluster down
+
+IMAGE ?= scanplane:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' workloads/scanplane/__init__.py)
+image: ## Build the image IMAGE=name:tag with buildah, podman or docker, whichever is there
+	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "Install buildah, podman or docker."; exit 1; }; \
+	"$$builder" build --file images/Containerfile --tag $(IMAGE) .
+
 generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json
 	@$(RUN)/python -m scanplane.cli.generate
 
 lock: $(VENV)/bin/uv ## Pin the dependencies of pyproject.toml again, with hashes and no index
 	@$(UV) pip compile pyproject.toml --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
 	@$(UV) pip compile pyproject.toml --group dev --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
+	@echo hatchling | $(UV) pip compile - --constraint requirements-dev.lock --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o images/requirements-build.lock
 
 format: $(VENV)/.development ## Format the code
 	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format .

@@ -6,6 +6,7 @@ use finds them in ``$XDG_CACHE_HOME/scanplane/<name>-<version>``.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -101,7 +102,9 @@ def cache_folder(name: str = "kube-apiserver") -> Path:
     """Return the folder of the program *name* at its version; it is made when something is built."""
     program = PROGRAMS[name]
     label = "kubernetes" if program.folder == "." else name
-    return scanplane_cache() / f"{label}-{_version(program)}"
+    main = MODULES / program.folder / "main.go"
+    own = f"-{hashlib.sha256(main.read_bytes()).hexdigest()[:8]}" if main.exists() else ""
+    return scanplane_cache() / f"{label}-{_version(program)}{own}"
 
 
 def say(line: str) -> None:

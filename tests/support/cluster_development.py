@@ -1,0 +1,103 @@
+"""The one-node cluster that a developer keeps: started in the background, found again by its folder, ended on request."""
+
+import fcntl
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.cluster_node import OneNode, clear, running_node, start_node
+from support.images import ImageNames, image_names, project_image, server_images
+from support.kubernetes_build import program_on_hand, scanplane_cache
+
+__all__ = ["development_folder", "main"]
+
+
+def development_folder() -> Path:
+    """Return where the cluster keeps everything."""
+    return scanplane_cache() / "clusters" / "development"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what is asked; return the exit code."""
+    if list(arguments) not in (["up"], ["down"]):
+        sys.stderr.write("Usage: python tests/cluster up|down\n")
+        return 2
+    try:
+        with _only_one():
+            return _up() if arguments[0] == "up" else _down()
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    folder = development_folder().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _up() -> int:
+    folder = development_folder()
+    cluster = running_node(folder)
+    if cluster is None:
+        if folder.exists():
+            clear(folder)
+        cluster = start_node(folder, detached=True, report=_say)
+    project = project_image(_say)
+    for image in [*server_images(_say), project]:
+        cluster.load_image(image)
+    _say_next(cluster, image_names(project))
+    return 0
+
+
+def _say_next(cluster: OneNode, images: ImageNames) -> None:
+    programs = _programs()
+    repository, _, tag = images.scanplane.rpartition(":")
+    _say(f"""
+The cluster is up. Its images: {images.scanplane} (also :test), {images.rabbitmq}, {images.redis}
+
+  export KUBECONFIG={cluster.kubeconfig}{f" PATH={programs}:$PATH" if programs else ""}
+  kubectl get nodes
+  helm install scanplane charts/scanplane --namespace scanners --create-namespace \\
+    --set image.repository={repository} --set image.tag={tag}
+  make cluster         # again: loads the image of the source as it is then
+  make cluster-down""")
+
+
+def _programs() -> Path | None:
+    """Return a folder with kubectl and helm where they are not on PATH."""
+    folder = scanplane_cache() / "bin"
+    needed = {name: program_on_hand(name, _say) for name in ("kubectl", "helm")}
+    if all(shutil.which(name) for name in needed):
+        return None
+    folder.mkdir(exist_ok=True)
+    for name, program in needed.items():
+        link = folder / f".{name}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+        link.replace(folder / name)
+    return folder
+
+
+def _down() -> int:
+    folder = development_folder()
+    cluster = running_node(folder)
+    if cluster is not None:
+        cluster.stop()
+        _say("The cluster is gone.")
+    elif folder.exists():
+        clear(folder)
+        _say("The cluster had ended already; what it left is removed.")
+    else:
+        _say("No cluster is up.")
+    return 0
