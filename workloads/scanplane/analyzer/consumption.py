@@ -109,6 +109,7 @@ class Consumption:
         self._unsaved_tag: int | None = None
         self._unsaved_batches = 0
         self._sets_aside = False
+        self._is_settled = saving.stage.is_settled
         self._last_save = time.monotonic()
         self._last_quotes = time.monotonic()
         self._quote_share = 0
@@ -242,12 +243,12 @@ class Consumption:
 
     def _is_save_due(self) -> bool:
         due = time.monotonic() - self._last_save >= SAVE_INTERVAL_S
+        due = due or (self.counts.ticks > 0 and not self._is_settled)  # what the layout before left can go then
         return due or self._unsaved_batches >= MAX_UNSAVED_BATCHES
 
     def _snapshot(self) -> dict[str, bytes | None]:
-        stage = self._saving_to.stage
-        if self.counts.ticks and not stage.is_settled:
-            stage = msgspec.structs.replace(stage, is_settled=True)
+        self._is_settled = self._is_settled or self.counts.ticks > 0
+        stage = msgspec.structs.replace(self._saving_to.stage, is_settled=self._is_settled)
         return {
             **self._engine.snapshot(),
             POSITIONS_FIELD: self._positions.encode(),

@@ -33,7 +33,7 @@ __all__ = ["Analyzer"]
 LOOK_S = 0.1
 PATIENCE_S = 3.0
 """A layout that is not left for longer shows as a problem."""
-TIDY_S = 1.0
+TIDY_S = 0.5
 TIDY_LONGEST_S = 30.0
 TIDY_TRIES = 40
 
