@@ -125,6 +125,7 @@ async def _watch(loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ..
         clusterwide=not settings.namespaces,
         namespaces=list(settings.namespaces),
         stop_flag=stop,
+        identity=socket.gethostname(),  # type: ignore[arg-type]  # kopf would ask for a user's name, and a pod's user has none
     )
     # It has taken the signals for itself and ends well only after one of them; whatever else ends it is raised.
 
