@@ -1,16 +1,17 @@
 """A real kube-apiserver with its etcd, on loopback, for as long as a ``with`` block lasts.
 
-No kubelet, no controllers: what is tested is how Kubernetes stores, validates and serves our resources.
-Both processes are started with data in a temporary folder and are stopped by their process id.
+No kubelet, and controllers only where a test asks for them: what is tested is how Kubernetes stores, validates and serves our
+resources. All processes are started with data in a temporary folder and are stopped by their process id.
 """
 
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ class ApiServer:
     token: str
     certificate: Path
     kubeconfig: Path
+    audit_log: Path
+    """Every request that writes, a line of JSON each, where the server was started with ``audit``."""
+    process: "ServerProcess"
 
     def client(self) -> httpx.Client:
         """Return a client whose paths are relative to the server; close it."""
@@ -54,9 +58,16 @@ class ApiServer:
 
 
 @contextmanager
-def running_apiserver(report: Callable[[str], None] = say) -> Iterator[ApiServer]:
-    """Start etcd and kube-apiserver, yield where they are, stop both.
+def running_apiserver(
+    report: Callable[[str], None] = say,
+    options: Sequence[str] = (),
+    *,
+    audit: bool = False,
+    controllers: Sequence[str] = (),
+) -> Iterator[ApiServer]:
+    """Start etcd and kube-apiserver with further *options*, yield where they are, stop both.
 
+    With *audit* every write is logged; *controllers* are those of kube-controller-manager to run beside it.
     Raises RuntimeError with the end of the log of the process that did not become ready.
     """
     binary = kubernetes_binary("kube-apiserver", report)
@@ -66,7 +77,49 @@ def running_apiserver(report: Callable[[str], None] = say) -> Iterator[ApiServer
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanplane-apiserver-")))
         etcd_url = stack.enter_context(_running_etcd(etcd, folder))
-        yield stack.enter_context(_running_kube_apiserver(binary, etcd_url, folder))
+        server = stack.enter_context(_running_kube_apiserver(binary, etcd_url, folder, options, audit=audit))
+        if controllers:
+            manager = kubernetes_binary("kube-controller-manager", report)
+            stack.enter_context(_running_controllers(manager, server, folder, controllers))
+        yield server
+
+
+class ServerProcess:
+    """A server that a test may take away and bring back, with its port and its data."""
+
+    def __init__(self, name: str, command: list[str], folder: Path, ready: Callable[[], bool]) -> None:
+        self._name, self._command, self._folder, self._ready = name, command, folder, ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with (self._folder / f"{self._name}.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+        _wait_ready(self._process, self._name, self._folder, self._ready)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            _end(self._process)
+            self._process = None
+
+    def suspend(self) -> None:
+        """Make it hang: connections stay open, and nothing answers."""
+        assert self._process is not None, "start it first"
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None, "start it first"
+        self._process.send_signal(signal.SIGCONT)
 
 
 def free_port() -> int:
@@ -90,7 +143,9 @@ def _running_etcd(etcd: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _running_kube_apiserver(binary: Path, etcd_url: str, folder: Path) -> Iterator[ApiServer]:
+def _running_kube_apiserver(
+    binary: Path, etcd_url: str, folder: Path, options: Sequence[str], *, audit: bool
+) -> Iterator[ApiServer]:
     certificates = folder / "certificates"
     key = folder / "service-account.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
@@ -110,16 +165,57 @@ def _running_kube_apiserver(binary: Path, etcd_url: str, folder: Path) -> Iterat
     ]
     command += ["--service-account-key-file", str(key), "--service-account-signing-key-file", str(key)]
     command += ["--disable-admission-plugins", "ServiceAccount"]  # nobody makes the default accounts here
+    command += options
+    audit_log = folder / "audit.log"
+    if audit:
+        policy = folder / "audit-policy.yaml"
+        policy.write_text(_AUDIT_POLICY)
+        command += ["--audit-policy-file", str(policy), "--audit-log-path", str(audit_log)]
+
+    def ready() -> bool:
+        with server.client() as http:
+            return http.get("/readyz").is_success
+
+    process = ServerProcess("kube-apiserver", command, folder, ready)
     server = ApiServer(
         url=f"https://127.0.0.1:{port}",
         token=token,
         certificate=certificates / "apiserver.crt",
         kubeconfig=folder / "kubeconfig",
+        audit_log=audit_log,
+        process=process,
     )
     _write_kubeconfig(server)
-    with _running("kube-apiserver", command, folder) as process, server.client() as http:
-        _wait_ready(process, "kube-apiserver", folder, lambda: http.get("/readyz").is_success)
+    try:
+        process.start()
         yield server
+    finally:
+        process.stop()
+
+
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
+- {level: None}
+"""
+
+
+@contextmanager
+def _running_controllers(binary: Path, server: ApiServer, folder: Path, names: Sequence[str]) -> Iterator[None]:
+    port = free_port()
+    command = [str(binary), "--kubeconfig", str(server.kubeconfig), "--controllers", ",".join(names)]
+    command += ["--bind-address", "127.0.0.1", "--secure-port", str(port), "--leader-elect=false"]
+    command += ["--cert-dir", str(folder / "controllers"), "--kube-api-qps", "200", "--kube-api-burst", "400"]
+    with (
+        _running("kube-controller-manager", command, folder) as process,
+        httpx.Client(verify=False) as http,
+    ):
+        url = f"https://127.0.0.1:{port}/healthz"
+        _wait_ready(process, "kube-controller-manager", folder, lambda: http.get(url).is_success)
+        yield
 
 
 def _write_kubeconfig(server: ApiServer) -> None:
@@ -150,12 +246,16 @@ def _running(name: str, command: list[str], folder: Path) -> Iterator[subprocess
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(STOPPED_WITHIN_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOPPED_WITHIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], name: str, folder: Path, ready: Callable[[], bool]) -> None:
