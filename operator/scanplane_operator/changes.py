@@ -9,10 +9,10 @@ from scanplane.plan.configuration import AnalyzerConfiguration, GatewayConfigura
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
 from scanplane_operator.containment import contains
-from scanplane_operator.manifests.workloads import Manifest, key_of, sealed, with_reason
-from scanplane_operator.names import APPLIED, MARKET, RESTART_REASON
+from scanplane_operator.manifests.workloads import Manifest, Workload, key_of, sealed, with_reason
+from scanplane_operator.names import APPLIED, INSTANCE, MARKET, RESTART_REASON
 from scanplane_operator.observed import Child, ObjectKey, Observed
-from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_config_map
+from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_config_map, revision_of
 
 __all__ = ["Changes", "Removal", "changes_of", "owner_of_child"]
 
@@ -46,7 +46,7 @@ def changes_of(rollouts: Sequence[Rollout], observed: Observed, paused: frozense
         surroundings = [each for each in rollout.workload.surroundings if key_of(each) not in observed.foreign]
         wanted.extend(surroundings)
         if rollout.decision.writes:
-            wanted += [rollout.workload.config_map, _deployment(rollout)]
+            wanted += [rollout.workload.config_map, _deployment(rollout, observed)]
     apply = [manifest for manifest in map(sealed, wanted) if not _is_there(manifest, observed)]
     return Changes(tuple(apply), tuple(_removable(rollouts, observed, paused)))
 
@@ -62,14 +62,28 @@ def _order(rollout: Rollout) -> int:
             return 2
 
 
-def _deployment(rollout: Rollout) -> Manifest:
-    """Return the Deployment with the reason of its pods: the new one where it rolls, else the one that is there."""
-    if rollout.restart is not None:
-        return with_reason(rollout.workload.deployment, str(rollout.restart))
+def _deployment(rollout: Rollout, observed: Observed) -> Manifest:
+    """Return the Deployment with the reason of its pods: the new one where it rolls, else the one that is there.
+
+    Pods of the very revision that is wanted may still run, where a bad change is taken back: with their own reason the
+    template is theirs again, and Kubernetes keeps them instead of starting others.
+    """
+    workload = rollout.workload
+    if rollout.restart is None:
+        holder = rollout.live
+    else:
+        holder = next((each for each in observed.replica_sets if _still_runs(each, workload)), None)
     annotations: Mapping[str, Any] = {}
-    if rollout.live is not None:
-        annotations = rollout.live["spec"]["template"]["metadata"].get("annotations") or {}
-    return with_reason(rollout.workload.deployment, annotations.get(RESTART_REASON) or FIRST_START)
+    if holder is not None:
+        annotations = holder["spec"]["template"]["metadata"].get("annotations") or {}
+    fallback = FIRST_START if rollout.restart is None else str(rollout.restart)
+    return with_reason(workload.deployment, annotations.get(RESTART_REASON) or fallback)
+
+
+def _still_runs(replica_set: Child, workload: Workload) -> bool:
+    is_of = replica_set["metadata"]["labels"].get(INSTANCE) == workload.name
+    has_pods = ((replica_set.get("status") or {}).get("replicas") or 0) > 0
+    return is_of and has_pods and revision_of(replica_set) == workload.revision
 
 
 def _is_there(manifest: Manifest, observed: Observed) -> bool:
