@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from scanplane.plan.configuration import AnalyzerConfiguration, GatewayConfiguration, ListenerConfiguration
 from scanplane.plan.inventory import ResourceKey
+from scanplane.resources.common import API_GROUP
 from scanplane.resources.kinds import Kind
 from scanplane_operator.containment import contains
 from scanplane_operator.manifests.workloads import Manifest, Workload, key_of, sealed, with_reason
@@ -37,8 +38,8 @@ class Changes(Struct, frozen=True):
         return bool(self.apply or self.remove)
 
 
-def changes_of(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Changes:
-    """Return what makes the namespace as decided."""
+def changes_of(rollouts: Sequence[Rollout], observed: Observed, untouched: frozenset[ResourceKey]) -> Changes:
+    """Return what makes the namespace as decided. What belongs to a resource of *untouched* is not removed."""
     wanted: list[Manifest] = []
     for rollout in sorted(rollouts, key=_order):
         if rollout.decision in {Decision.PAUSED, Decision.FOREIGN}:
@@ -48,7 +49,7 @@ def changes_of(rollouts: Sequence[Rollout], observed: Observed, paused: frozense
         if rollout.decision.writes:
             wanted += [rollout.workload.config_map, _deployment(rollout, observed)]
     apply = [manifest for manifest in map(sealed, wanted) if not _is_there(manifest, observed)]
-    return Changes(tuple(apply), tuple(_removable(rollouts, observed, paused)))
+    return Changes(tuple(apply), tuple(_removable(rollouts, observed, untouched)))
 
 
 def _order(rollout: Rollout) -> int:
@@ -94,14 +95,14 @@ def _is_there(manifest: Manifest, observed: Observed) -> bool:
     return applied == manifest["metadata"]["annotations"][APPLIED] and contains(live, manifest)
 
 
-def _removable(rollouts: Sequence[Rollout], observed: Observed, paused: frozenset[ResourceKey]) -> Iterable[Removal]:
+def _removable(rollouts: Sequence[Rollout], observed: Observed, untouched: frozenset[ResourceKey]) -> Iterable[Removal]:
     """Yield the children that nothing asks for: no workload of the plan, no ReplicaSet that could be rolled back to."""
     kept = set(_needed_still(rollouts, observed))
     for rollout in rollouts:
         workload = rollout.workload
         kept |= {workload.key, key_of(workload.config_map), *(key_of(each) for each in workload.surroundings)}
     for key, child in sorted(observed.children.items()):
-        if key in kept or child["metadata"].get("deletionTimestamp") or owner_of_child(child) in paused:
+        if key in kept or child["metadata"].get("deletionTimestamp") or owner_of_child(child) in untouched:
             continue
         yield Removal(key, child["metadata"]["uid"])
 
@@ -141,6 +142,6 @@ def _deployments(observed: Observed) -> Iterable[Child]:
 def owner_of_child(child: Child) -> ResourceKey | None:
     """Return the resource of ours that a child belongs to."""
     for reference in child["metadata"].get("ownerReferences") or ():
-        if reference.get("controller"):
+        if reference.get("controller") and str(reference["apiVersion"]).startswith(f"{API_GROUP}/"):
             return ResourceKey(Kind(reference["kind"]), reference["name"])
     return None

@@ -33,7 +33,7 @@ def merge_conditions(
             observed_generation=generation,
             last_transition_time=_since(known.get(str(verdict.type)), verdict, now),
             reason=verdict.reason,
-            message=verdict.message[:_MAX_MESSAGE],
+            message=" ".join(verdict.message.split())[:_MAX_MESSAGE],
         )
         for verdict in verdicts
     ]

@@ -5,18 +5,19 @@ from typing import Any
 
 from msgspec import Struct
 
-from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.configuration import AnalyzerConfiguration
+from scanplane.plan.inventory import ResourceKey, key_of
 from scanplane.plan.planner import Plan, plan
 from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.data_plane import DataPlane, UpdatePolicy
-from scanplane.resources.kinds import Kind
+from scanplane.resources.kinds import Kind, Resource
 from scanplane_operator.changes import Changes, changes_of
 from scanplane_operator.figures import current
-from scanplane_operator.manifests.workloads import workloads_of
+from scanplane_operator.manifests.workloads import Workload, workloads_of
 from scanplane_operator.observed import Observed
 from scanplane_operator.reading import Reading, read_inventory
-from scanplane_operator.rollouts import Rollout, decide
+from scanplane_operator.rollouts import Rollout, decide, serves
 from scanplane_operator.settings import PodSettings
 
 __all__ = ["Decisions", "decisions_of"]
@@ -44,30 +45,40 @@ def decisions_of(observed: Observed, settings: PodSettings) -> Decisions:
         return Decisions(reading=reading, plan=planned, rollouts=(), changes=Changes())
     workloads = workloads_of(planned, observed.namespace, _owners(observed), settings)
     policy = data_plane.spec.update_policy or UpdatePolicy.IMMEDIATE
-    rollouts = decide(workloads, observed, reading.paused, policy, _open_markets(workloads_markets(planned), observed))
+    rollouts = decide(workloads, observed, reading.paused, policy, _open_markets(workloads, observed))
     return Decisions(
         reading=reading,
         plan=planned,
         rollouts=rollouts,
-        changes=changes_of(rollouts, observed, reading.paused),
+        changes=changes_of(rollouts, observed, reading.paused | _not_accepted(reading, planned)),
     )
 
 
-def workloads_markets(planned: Plan) -> Sequence[tuple[str, str]]:
-    """Return each analyzer's name with its market."""
-    return [
-        (name, configuration.market)
-        for name, configuration in planned.configurations.items()
-        if hasattr(configuration, "market")
-    ]
+def _not_accepted(reading: Reading, planned: Plan) -> frozenset[ResourceKey]:
+    """Return the resources that are there, but in no version that could be planned: what ran for them goes on."""
+    inventory = reading.inventory
+    declared: tuple[Resource, ...] = (*inventory.data_planes, *inventory.feeds, *inventory.markets)
+    return frozenset({key_of(each) for each in declared} | inventory.malformed) - planned.accepted.keys()
 
 
-def _open_markets(analyzers: Sequence[tuple[str, str]], observed: Observed) -> frozenset[str]:
-    """Return the markets that an analyzer says are open."""
+def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozenset[str]:
+    """Return the markets that trade now, as an analyzer says.
+
+    An operator that has just begun has no report yet, and must not take every market for closed. Where an analyzer serves,
+    what it said last counts until then.
+    """
     found: set[str] = set()
-    for name, market in analyzers:
-        report = current(observed.reports.get(name, ()))
-        if report is not None and report.status.figures.get("session", 0.0) > 0:
+    for workload in workloads:
+        if not isinstance(workload.configuration, AnalyzerConfiguration):
+            continue
+        market = workload.configuration.market
+        report = current(observed.reports.get(workload.name, ()))
+        if report is not None:
+            is_open = report.status.figures.get("session", 0.0) > 0
+        else:
+            said = (observed.resources[workload.owner].get("status") or {}).get("session")
+            is_open = said in {"premarket", "regular", "postmarket"} and serves(observed.children.get(workload.key))
+        if is_open:
             found.add(market)
     return frozenset(found)
 

@@ -10,7 +10,7 @@ from scanplane_operator.status import StatusChange
 
 __all__ = ["events_of"]
 
-_MAX_NOTE = 1000
+_MAX_NOTE_BYTES = 1024
 _TROUBLE = frozenset({"DeadlineExceeded", "RolledBack", "NameTaken"})
 _NEWS_OF_PROGRESS = _TROUBLE | {"WaitsForMarketClose", "WaitsForAnalyzers"}
 
@@ -32,7 +32,7 @@ def events_of(change: StatusChange, now: str, instance: str) -> list[dict[str, A
             "action": "Reconcile",
             "reason": reason[:128],
             "regarding": _reference(change.document, change),
-            "note": note[:_MAX_NOTE],
+            "note": note.encode()[:_MAX_NOTE_BYTES].decode(errors="ignore"),
             "type": kind,
         }
         for kind, reason, note in notes

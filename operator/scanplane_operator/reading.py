@@ -1,5 +1,6 @@
 """From what was observed to what can be planned: typed resources, the versions that count, and what cannot be read."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -19,6 +20,9 @@ from scanplane.resources.subscription import Subscription
 from scanplane_operator.observed import Observed
 
 __all__ = ["Reading", "is_paused", "read_inventory", "referenced_config_maps", "referenced_secrets"]
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
+"""What may be asked of the API server: a path is made of it, and a status can be written by hand."""
 
 _Kind = TypeVar("_Kind", DataPlane, Feed, Market, Subscription, Scanner)
 
@@ -86,8 +90,9 @@ def referenced_config_maps(documents: Iterable[Mapping[str, Any]]) -> frozenset[
 
 def _names_under(documents: Iterable[Mapping[str, Any]], *, suffix: str) -> Iterable[str]:
     for document in documents:
-        yield from _references(document.get("spec"), suffix)
-        yield from _references(_accepted_spec(document), suffix)
+        for name in (*_references(document.get("spec"), suffix), *_references(_accepted_spec(document), suffix)):
+            if _OBJECT_NAME.fullmatch(name):
+                yield name
 
 
 def _references(value: object, suffix: str) -> Iterable[str]:

@@ -19,7 +19,7 @@ from scanplane.plan.configuration import (
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.restarts import Restart, RestartReason, explain_restart
 from scanplane.resources.data_plane import UpdatePolicy
-from scanplane_operator.manifests.workloads import CONFIGURATION_KEY, Workload
+from scanplane_operator.manifests.workloads import CONFIGURATION_KEY, Workload, key_of
 from scanplane_operator.names import CONFIGURATION, REVISION
 from scanplane_operator.observed import Child, ObjectKey, Observed
 
@@ -34,6 +34,7 @@ __all__ = [
     "missing_inputs",
     "recorded_revision",
     "revision_of",
+    "serves",
 ]
 
 _OF_AN_UPGRADE = {RestartReason.IMAGE_CHANGED, RestartReason.CONFIGURATION_CHANGED}
@@ -81,7 +82,7 @@ def decide(
     found: list[Rollout] = []
     for workload in workloads:
         live = observed.children.get(workload.key)
-        if workload.key in observed.foreign:
+        if observed.foreign & {workload.key, key_of(workload.config_map)}:
             found.append(Rollout(workload=workload, decision=Decision.FOREIGN))
         elif workload.owner in paused:
             found.append(Rollout(workload=workload, decision=Decision.PAUSED, live=live))
@@ -107,9 +108,18 @@ def missing_inputs(configuration: RoleConfiguration, observed: Observed) -> tupl
     ]
     if isinstance(configuration, AnalyzerConfiguration):
         name = configuration.reference.config_map
+        held = observed.config_maps.get(name or "", {})
         if name is not None and name not in observed.config_maps:
             missing.append(f"ConfigMap '{name}'")
+        elif name is not None:
+            missing += [f"key '{key}' of ConfigMap '{name}'" for key in _files_of(configuration) if key not in held]
     return tuple(missing)
+
+
+def _files_of(configuration: AnalyzerConfiguration) -> list[str]:
+    """Return the files that are keys of the ConfigMap; one with an absolute path is in the image."""
+    names = (configuration.reference.symbols_file, configuration.reference.volume_curve_file)
+    return [name for name in names if name is not None and not name.startswith("/")]
 
 
 def _roll(
@@ -219,7 +229,9 @@ def revision_of(deployment: Child) -> str | None:
 def live_config_map(deployment: Child) -> str | None:
     """Return the name of the ConfigMap that a Deployment's (or ReplicaSet's) pods read."""
     volumes = deployment["spec"]["template"]["spec"].get("volumes") or []
-    return next((each["configMap"]["name"] for each in volumes if each["name"] == "configuration"), None)
+    return next(
+        ((each.get("configMap") or {}).get("name") for each in volumes if each["name"] == "configuration"), None
+    )
 
 
 def live_configuration(deployment: Child, observed: Observed) -> RoleConfiguration | None:
@@ -232,6 +244,11 @@ def live_configuration(deployment: Child, observed: Observed) -> RoleConfigurati
         return decode_configuration(text.encode())
     except msgspec.DecodeError:
         return None  # written by another version of the operator
+
+
+def serves(deployment: Child | None) -> bool:
+    """Whether a pod of it serves, whichever version."""
+    return deployment is not None and ((deployment.get("status") or {}).get("availableReplicas") or 0) > 0
 
 
 def is_rolled_out(deployment: Child) -> bool:

@@ -1,5 +1,6 @@
 """What the operator is told by its environment; see the table in ``docs/design/0006-operator.md``."""
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -8,6 +9,9 @@ from scanplane.resources.data_plane import LogLevel
 from scanplane.resources.pods import PullPolicy
 
 __all__ = ["PodSettings", "Settings", "SettingsError", "read_settings"]
+
+
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -50,7 +54,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             disruption_budgets=reader.switch("SCANPLANE_POD_DISRUPTION_BUDGETS"),
         ),
         namespaces=reader.names("SCANPLANE_NAMESPACES"),
-        status_port=int(reader.number("SCANPLANE_STATUS_PORT", 8081, 0, 65_535)),
+        status_port=reader.whole("SCANPLANE_STATUS_PORT", 8081, 0, 65_535),
         resync_s=reader.number("SCANPLANE_RESYNC_SECONDS", 120, 1, 86_400),
         secrets_s=reader.number("SCANPLANE_SECRETS_SECONDS", 10, 0.1, 3600),
         figures_s=reader.number("SCANPLANE_FIGURES_SECONDS", 15, 0.1, 3600),
@@ -74,7 +78,11 @@ class _Reader:
         return text
 
     def names(self, name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self._text(name).split(",") if part.strip())
+        parts = dict.fromkeys(part.strip() for part in self._text(name).split(",") if part.strip())
+        for part in parts:
+            if not _NAME.fullmatch(part):
+                raise SettingsError(f"{name}: {part!r} is no name: write names of Kubernetes with commas between them")
+        return tuple(parts)
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("true", "false"), "false") == "true"
@@ -84,6 +92,12 @@ class _Reader:
         if text not in choices:
             raise SettingsError(f"{name} is {text!r}: write one of {', '.join(choices)}")
         return text
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        number = self.number(name, default, least, most)
+        if number != int(number):
+            raise SettingsError(f"{name} is {self._text(name)!r}: write a whole number from {least} to {most}")
+        return int(number)
 
     def number(self, name: str, default: float, least: float, most: float) -> float:
         text = self._text(name)

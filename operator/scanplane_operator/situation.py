@@ -10,7 +10,7 @@ from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
 from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
-from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_configuration
+from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_configuration, serves
 
 __all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "serves_already", "settled"]
 
@@ -36,7 +36,7 @@ def rollouts_behind(key: ResourceKey, document: Mapping[str, Any], rollouts: Seq
 
 
 def settled(rollout: Rollout) -> bool:
-    """Whether a workload is as it was decided to be, with every pod of it."""
+    """Whether a workload is as it was decided to be, with every pod of it. One that is paused is left as it is."""
     calm = {Decision.KEEP, Decision.PAUSED, Decision.WAIT_FOR_CLOSE}
     return rollout.decision in calm and rollout.live is not None and is_rolled_out(rollout.live)
 
@@ -58,8 +58,7 @@ def serves_already(key: ResourceKey, rollout: Rollout, observed: Observed) -> bo
 
 def is_available(rollout: Rollout) -> bool:
     """Whether a pod of it serves, whichever version."""
-    live = rollout.live
-    return live is not None and ((live.get("status") or {}).get("availableReplicas") or 0) > 0
+    return serves(rollout.live)
 
 
 def is_stuck(live: Child | None) -> bool:
