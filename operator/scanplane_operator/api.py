@@ -73,7 +73,7 @@ class Api:
         for _ in range(MAX_PAGES):
             page = await self._request("GET", path, query)
             found.extend(page.get("items") or ())
-            token = page["metadata"].get("continue")
+            token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return found
             query["continue"] = token
@@ -135,8 +135,11 @@ class Api:
                 raise ApiUnavailableError(f"the API server does not answer: {_told(error)}") from error
         document = _decode(content)
         if response.status >= 400:
-            message = document.get("message") or content[:200].decode(errors="replace") or response.reason
-            raise ApiError(response.status, str(document.get("reason") or response.reason), str(message))
+            known = document or {}
+            message = known.get("message") or content[:200].decode(errors="replace") or response.reason
+            raise ApiError(response.status, str(known.get("reason") or response.reason), str(message))
+        if document is None:
+            raise ApiUnavailableError(f"what answers at {self._client.configuration.host} is no API server")
         return document
 
 
@@ -144,12 +147,13 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _decode(content: bytes) -> dict[str, Any]:
+def _decode(content: bytes) -> dict[str, Any] | None:
+    """Return the object in an answer; None if it is something else, such as a proxy's own page."""
     try:
-        document = msgspec.json.decode(content or b"{}")
+        document = msgspec.json.decode(content)
     except msgspec.DecodeError:
-        return {}  # a proxy's own page
-    return document if isinstance(document, dict) else {}
+        return None
+    return document if isinstance(document, dict) else None
 
 
 @asynccontextmanager

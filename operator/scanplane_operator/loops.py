@@ -18,7 +18,6 @@ from scanplane.roles.backoff import Backoff
 from scanplane.telemetry.logs import TransitionLog
 from scanplane_operator.api import ApiError, ApiUnavailableError
 from scanplane_operator.observing import Observer
-from scanplane_operator.reading import referenced_secrets
 from scanplane_operator.reconcile import PassResult, Reconciler
 from scanplane_operator.reports import Reporter
 from scanplane_operator.settings import Settings
@@ -86,7 +85,11 @@ class NamespaceLoops:
                 for namespace in sorted(self._wakes.keys() - running):
                     running.add(namespace)
                     task = group.create_task(self._live(namespace), name=f"loop of {namespace}")
-                    task.add_done_callback(functools.partial(_leave, running, namespace))
+                    task.add_done_callback(functools.partial(self._leave, running, namespace))
+
+    def _leave(self, running: set[str], namespace: str, _: object) -> None:
+        running.discard(namespace)
+        self._new.set()  # it may have been woken in the very moment
 
     async def _live(self, namespace: str) -> None:
         """Make passes over one namespace for as long as it holds anything of ours."""
@@ -104,8 +107,8 @@ class NamespaceLoops:
         self._reconciler.forget(namespace)
         self._reporter.forget(namespace)
         del self.states[namespace]
-        if self._wakes.pop(namespace).is_set():
-            self.wake(namespace)  # it came to life in the very moment
+        if not self._wakes[namespace].is_set():
+            del self._wakes[namespace]
 
     async def _pass_after_pass(self, namespace: str, state: LoopState) -> None:
         pauses = Backoff(first_seconds=FIRST_PAUSE_S, longest_seconds=LONGEST_PAUSE_S)
@@ -120,10 +123,13 @@ class NamespaceLoops:
             else:
                 pauses.reset()
                 quiet = quiet + 1 if result.is_empty else 0
-                if result.observed.refused:
-                    await _set_within(event, pauses.longest_seconds)
-            await _set_within(event, self._settings.resync_s * random.uniform(0.8, 1.0))  # noqa: S311  # spread
+            await _set_within(event, self._pause_s(result))
             await _settle(event)
+
+    def _pause_s(self, result: PassResult | None) -> float:
+        """Return how long a loop that nobody wakes waits: until the resync, or sooner where a write was refused."""
+        pause_s = self._settings.resync_s * random.uniform(0.8, 1.0)  # noqa: S311  # spread
+        return min(pause_s, LONGEST_PAUSE_S) if result is not None and result.refused else pause_s
 
     async def _pass(self, namespace: str, state: LoopState) -> PassResult | None:
         state.last_begun = time.monotonic()
@@ -141,6 +147,14 @@ class NamespaceLoops:
                 namespace,
                 error,
             )
+        except Exception as error:  # noqa: BLE001  # a mistake of ours in one namespace must not stop the others
+            state.failures += 1
+            problem = f"{type(error).__name__}: {error}"
+            if problem != state.problem:
+                _LOG.exception(
+                    "namespace %s can't be reconciled, by a mistake in the operator; trying again", namespace
+                )
+            state.problem = problem
         else:
             if state.problem:
                 _LOG.info("namespace %s is reconciled again", namespace)
@@ -155,15 +169,16 @@ class NamespaceLoops:
         return result
 
     async def _look_at_secrets(self, namespace: str) -> None:
-        """Wake the loop when a Secret that is referred to has changed: they are read by name and not watched."""
+        """Wake the loop when a Secret or ConfigMap that is referred to has changed: they are read by name and not watched."""
         while True:
             await asyncio.sleep(self._settings.secrets_s)
             result = self.states[namespace].result
             if result is None:
                 continue
-            names = referenced_secrets(result.observed.resources.values())
             with contextlib.suppress(ApiError, ApiUnavailableError):  # the next pass tells of it
-                if await self._observer.secrets(namespace, names) != result.observed.secrets:
+                secrets = await self._observer.secrets(namespace, result.refers_to_secrets)
+                config_maps = await self._observer.config_maps(namespace, result.refers_to_config_maps)
+                if (secrets, config_maps) != (result.secrets, result.config_maps):
                     self.wake(namespace)
 
     async def _ask_for_figures(self, namespace: str) -> None:
@@ -171,14 +186,10 @@ class NamespaceLoops:
         while True:
             await asyncio.sleep(self._settings.figures_s)
             result = self.states[namespace].result
-            if result is None or not result.observed.pods:
+            if result is None or not result.pods:
                 continue
-            await self._reporter.ask(namespace, result.observed.pods)
+            await self._reporter.ask(namespace, result.pods)
             self.wake(namespace)
-
-
-def _leave(running: set[str], namespace: str, _: object) -> None:
-    running.discard(namespace)
 
 
 async def _settle(event: asyncio.Event) -> None:

@@ -6,11 +6,8 @@ from collections.abc import Iterable
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from scanplane.resources.status import ConditionStatus, ConditionType
 from scanplane_operator.api import Writes
 from scanplane_operator.loops import LoopState, NamespaceLoops
-from scanplane_operator.observed import Observed
-from scanplane_operator.reading import is_paused
 from scanplane_operator.reconcile import PassResult
 
 __all__ = ["OperatorMetrics"]
@@ -67,7 +64,7 @@ class OperatorMetrics:
         counts: Counter[tuple[str, str]] = Counter()
         for state in list(self._loops.states.values()):
             if state.result is not None:
-                counts.update(_states(state.result.observed))
+                counts.update(state.result.resources)
         for (kind, name), count in counts.items():
             yield Observation(count, {"kind": kind, "state": name})
 
@@ -75,13 +72,3 @@ class OperatorMetrics:
         now = time.monotonic()
         for state in list(self._loops.states.values()):
             yield Observation(now - state.last_succeeded, {"namespace": state.namespace})
-
-
-def _states(observed: Observed) -> Iterable[tuple[str, str]]:
-    for key, document in observed.resources.items():
-        conditions = (document.get("status") or {}).get("conditions") or ()
-        ready = any(
-            each.get("type") == str(ConditionType.READY) and each.get("status") == str(ConditionStatus.TRUE)
-            for each in conditions
-        )
-        yield str(key.kind), "paused" if is_paused(document) else "ready" if ready else "not_ready"

@@ -8,7 +8,7 @@ from msgspec import Struct
 from scanplane.plan.inventory import ResourceKey
 from scanplane.telemetry.status import RoleStatus
 
-__all__ = ["CHILD_KINDS", "Child", "ChildKind", "ObjectKey", "Observed", "PodReport"]
+__all__ = ["CHILD_KINDS", "Child", "ChildKind", "ObjectKey", "Observed", "PodPlace", "PodReport"]
 
 Child = Mapping[str, Any]
 """An object as the API server gives it."""
@@ -48,6 +48,14 @@ class ObjectKey(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
+
+
+class PodPlace(Struct, frozen=True):
+    """Where a pod can be asked: its role instance and its address."""
+
+    uid: str
+    instance: str
+    address: str
 
 
 class PodReport(Struct, frozen=True):

@@ -68,7 +68,7 @@ class Observer:
         }
         secrets, config_maps = await asyncio.gather(
             self.secrets(namespace, referenced_secrets(resources.values())),
-            self._config_maps(namespace, referenced_config_maps(resources.values())),
+            self.config_maps(namespace, referenced_config_maps(resources.values())),
         )
         return Observed(
             namespace=namespace,
@@ -91,7 +91,8 @@ class Observer:
             if secret is not None
         }
 
-    async def _config_maps(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    async def config_maps(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return a digest for each key of the named ConfigMaps; those that are not there are left out."""
         ordered = sorted(names)
         found = await _all([self._api.get(child_path(namespace, "ConfigMap", name)) for name in ordered])
         return {
@@ -111,8 +112,8 @@ class Observer:
                 key: _slow_digest(base64.b64decode(value), f"{place}/{key}")
                 for key, value in (secret.get("data") or {}).items()
             }
-            if len(self._digests) >= _MAX_DIGESTS:
-                self._digests.clear()
+            while len(self._digests) >= _MAX_DIGESTS:
+                self._digests.pop(next(iter(self._digests)))
             self._digests[version] = known
         return known
 

@@ -206,8 +206,8 @@ def _status(loops: NamespaceLoops) -> Mapping[str, object]:
                 "lastPassAgeSeconds": round(now - state.last_ended, 1),
                 "lastPassSeconds": round(state.last_seconds, 3),
                 "problem": state.problem,
-                "resources": 0 if state.result is None else len(state.result.observed.resources),
-                "workloads": 0 if state.result is None else len(state.result.decisions.rollouts),
+                "resources": 0 if state.result is None else sum(state.result.resources.values()),
+                "workloads": 0 if state.result is None else state.result.workloads,
             }
             for state in loops.states.values()
         ],

@@ -2,7 +2,10 @@
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -16,9 +19,10 @@ from scanplane_operator.decisions import Decisions, decisions_of
 from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import Manifest, key_of
 from scanplane_operator.names import FIELD_MANAGER, RESTART_REASON, STATUS_MANAGER
-from scanplane_operator.observed import Child, ObjectKey, Observed
+from scanplane_operator.observed import Child, ObjectKey, Observed, PodPlace
 from scanplane_operator.observing import Observer, child_path, resource_path
-from scanplane_operator.reports import Reporter
+from scanplane_operator.reading import is_paused, referenced_config_maps, referenced_secrets
+from scanplane_operator.reports import Reporter, places_of
 from scanplane_operator.rollouts import Decision, revision_of
 from scanplane_operator.settings import PodSettings
 from scanplane_operator.status import StatusChange, status_changes
@@ -30,10 +34,21 @@ _MAX_REMEMBERED = 20_000
 
 
 class PassResult(Struct, frozen=True, kw_only=True):
-    """What a pass saw and did, for metrics and for the loop that asked for it."""
+    """What a pass saw and did, as far as anybody asks for it until the next one: objects are not kept.
 
-    observed: Observed
-    decisions: Decisions
+    ``resources`` counts by kind and state (ready, not_ready, paused). ``secrets`` and ``config_maps`` are the digests that were
+    planned with, ``refers_to_secrets`` and ``refers_to_config_maps`` the names that resources mention, there or not.
+    """
+
+    resources: Mapping[tuple[str, str], int]
+    children: int
+    workloads: int
+    refers_to_secrets: frozenset[str]
+    refers_to_config_maps: frozenset[str]
+    secrets: Mapping[str, Mapping[str, str]]
+    config_maps: Mapping[str, Mapping[str, str]]
+    pods: tuple[PodPlace, ...]
+    refused: int
     written: int
     statuses: int
     restarts: tuple[str, ...]
@@ -41,11 +56,11 @@ class PassResult(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing of ours in the namespace."""
-        return not self.observed.resources and not self.observed.children
+        return not self.resources and not self.children
 
 
 class Reconciler:
-    """Makes namespaces as their resources say. Holds nothing but when figures were written last."""
+    """Makes namespaces as their resources say. Remembers when figures were written and what was refused last."""
 
     def __init__(self, api: Api, observer: Observer, reporter: Reporter, settings: PodSettings, instance: str) -> None:
         self._api = api
@@ -54,6 +69,7 @@ class Reconciler:
         self._settings = settings
         self._instance = instance
         self._figures_written_ns: dict[str, dict[ResourceKey, int]] = {}
+        self._refused: dict[str, Mapping[ObjectKey, str]] = {}
 
     async def reconcile(self, namespace: str) -> PassResult:
         """Make one pass. Raises ApiError or ApiUnavailableError; whatever was done by then is right, and goes on next time."""
@@ -73,9 +89,17 @@ class Reconciler:
             if rollout.decision is Decision.ROLL and rollout.restart is not None
             for reason in rollout.restart.reasons
         )
+        documents = observed.resources.values()
         return PassResult(
-            observed=observed,
-            decisions=decisions,
+            resources=Counter((str(key.kind), _state(document)) for key, document in observed.resources.items()),
+            children=len(observed.children),
+            workloads=len(decisions.rollouts),
+            refers_to_secrets=referenced_secrets(documents),
+            refers_to_config_maps=referenced_config_maps(documents),
+            secrets=observed.secrets,
+            config_maps=observed.config_maps,
+            pods=places_of(observed.pods),
+            refused=len(refused),
             written=len(decisions.changes.apply) + len(decisions.changes.remove) - len(refused),
             statuses=statuses,
             restarts=restarts,
@@ -84,6 +108,7 @@ class Reconciler:
     def forget(self, namespace: str) -> None:
         """Drop what is remembered of a namespace."""
         self._figures_written_ns.pop(namespace, None)
+        self._refused.pop(namespace, None)
 
     async def _foreign(self, decisions: Decisions, observed: Observed) -> frozenset[ObjectKey]:
         """Return the objects of others that bear names which we are about to use for the first time."""
@@ -105,7 +130,7 @@ class Reconciler:
             try:
                 await self._api.apply(child_path(observed.namespace, key.kind, key.name), manifest, FIELD_MANAGER)
             except ApiError as error:
-                refused[key] = _refusal(key, error, log)
+                refused[key] = f"{key}: {error}"
             else:
                 _tell_applied(manifest, observed.children.get(key), log)
         for removal in decisions.changes.remove:
@@ -113,10 +138,22 @@ class Reconciler:
             try:
                 await self._api.delete(child_path(observed.namespace, key.kind, key.name), key.kind, removal.uid)
             except ApiError as error:
-                refused[key] = _refusal(key, error, log)
+                refused[key] = f"{key}: {error}"
             else:
                 log.info("removed %s: nothing asks for it any more", key, extra={"object": str(key)})
+        self._tell_refused(observed.namespace, refused, log)
         return refused
+
+    def _tell_refused(self, namespace: str, refused: Mapping[ObjectKey, str], log: FieldsAdapter) -> None:
+        """Say what was refused, once: one object's trouble must not keep the others from being written, nor fill the log."""
+        before = self._refused.get(namespace, {})
+        for key, problem in refused.items():
+            if before.get(key) != problem:
+                log.error("the API server refuses to write %s; trying again", problem, extra={"object": str(key)})
+        if refused:
+            self._refused[namespace] = refused
+        elif self._refused.pop(namespace, None):
+            log.info("the API server refuses nothing any more")
 
     async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> int:
         now_ns = time.time_ns()
@@ -165,10 +202,13 @@ class Reconciler:
                 log.warning("an event about %s could not be posted: %s", change.key, error)
 
 
-def _refusal(key: ObjectKey, error: ApiError, log: FieldsAdapter) -> str:
-    """Return why a write was refused, and tell it: one object's trouble must not keep the others from being written."""
-    log.error("the API server refuses to write %s: %s", key, error, extra={"object": str(key), "reason": error.reason})
-    return f"{key}: {error}"
+def _state(document: Mapping[str, Any]) -> str:
+    """Return the state of a resource for metrics."""
+    if is_paused(document):
+        return "paused"
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    ready = (str(ConditionType.READY), str(ConditionStatus.TRUE))
+    return "ready" if any((each.get("type"), each.get("status")) == ready for each in conditions) else "not_ready"
 
 
 def _now(precision: str, now_ns: int) -> str:

@@ -6,7 +6,7 @@ Kubernetes' question, asked by its probes.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -14,9 +14,9 @@ import msgspec
 from scanplane.telemetry.status import RoleStatus
 from scanplane_operator.manifests.pods import STATUS_PORT
 from scanplane_operator.names import INSTANCE
-from scanplane_operator.observed import Child, PodReport
+from scanplane_operator.observed import Child, PodPlace, PodReport
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "places_of"]
 
 _TIMEOUT_S = 2.0
 _MAX_BYTES = 4 * 1024 * 1024
@@ -40,38 +40,35 @@ class Reporter:
             by_instance[instance] = (*by_instance.get(instance, ()), *reports)
         return by_instance
 
-    async def ask(self, namespace: str, pods: Iterable[Child]) -> None:
-        """Ask every running pod; pods that are gone are forgotten."""
-        running = [pod for pod in pods if _address(pod)]
+    async def ask(self, namespace: str, pods: Sequence[PodPlace]) -> None:
+        """Ask every one of *pods*; others are forgotten."""
         known = self._reports.get(namespace, {})
-        answers = await asyncio.gather(*(self._ask(pod) for pod in running))
+        answers = await asyncio.gather(*(self._ask(pod) for pod in pods))
         found: dict[str, tuple[PodReport, ...]] = {}
-        for pod, answer in zip(running, answers, strict=True):
-            uid = pod["metadata"]["uid"]
+        for pod, answer in zip(pods, answers, strict=True):
             if answer is not None:
-                found[uid] = (answer, *known.get(uid, ())[:1])
+                found[pod.uid] = (answer, *known.get(pod.uid, ())[:1])
         self._reports[namespace] = found
-        self._instances[namespace] = {
-            pod["metadata"]["uid"]: pod["metadata"]["labels"].get(INSTANCE, "") for pod in running
-        }
+        self._instances[namespace] = {pod.uid: pod.instance for pod in pods}
 
     def forget(self, namespace: str) -> None:
         """Drop what is known of a namespace."""
         self._reports.pop(namespace, None)
         self._instances.pop(namespace, None)
 
-    async def _ask(self, pod: Child) -> PodReport | None:
-        url = f"http://{_address(pod)}:{STATUS_PORT}/status"
+    async def _ask(self, pod: PodPlace) -> PodReport | None:
+        url = f"http://{pod.address}:{STATUS_PORT}/status"
         async with self._turns:
             try:
-                async with asyncio.timeout(_TIMEOUT_S), self._session.get(url) as response:
+                # No redirects: a pod must not send the operator to addresses that the pod itself cannot reach.
+                async with asyncio.timeout(_TIMEOUT_S), self._session.get(url, allow_redirects=False) as response:
                     if response.status != 200:
                         return None
                     content = b"".join([chunk async for chunk in _bounded(response.content)])
                 status = msgspec.json.decode(content, type=RoleStatus)
             except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
                 return None
-        return PodReport(pod["metadata"]["uid"], status, time.time_ns())
+        return PodReport(pod.uid, status, time.time_ns())
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -82,6 +79,15 @@ async def _bounded(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         if left < 0:
             return
         yield chunk
+
+
+def places_of(pods: Iterable[Child]) -> tuple[PodPlace, ...]:
+    """Return where the running ones of *pods* can be asked."""
+    return tuple(
+        PodPlace(pod["metadata"]["uid"], pod["metadata"]["labels"].get(INSTANCE, ""), address)
+        for pod in pods
+        if (address := _address(pod))
+    )
 
 
 def _address(pod: Child) -> str:
