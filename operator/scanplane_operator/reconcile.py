@@ -86,7 +86,7 @@ class Reconciler:
         restarts = tuple(
             reason
             for rollout in decisions.rollouts
-            if rollout.decision is Decision.ROLL and rollout.restart is not None
+            if rollout.decision is Decision.ROLL and rollout.restart is not None and rollout.workload.key not in refused
             for reason in rollout.restart.reasons
         )
         documents = observed.resources.values()

@@ -1,6 +1,6 @@
 """The status of every resource, whole, as it should be written; and which of them are worth a write. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from scanplane_operator.figures import (
     scanner_figures,
 )
 from scanplane_operator.names import MARKET, selector_text
-from scanplane_operator.observed import Observed, PodReport
+from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.reading import Reading
 from scanplane_operator.rollouts import Decision, Rollout, combined_revision
 from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
@@ -62,7 +62,7 @@ def status_changes(
         case = _case(key, document, observed, reading, plan, behind)
         generation = document["metadata"].get("generation", 0)
         conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)
-        lasting = _lasting(key, document, before, case, conditions, rollouts, now)
+        lasting = _lasting(key, document, before, case, conditions, rollouts, observed.refused, now)
         figures = _figures(key, document, observed, rollouts)
         status = {**_figures_before(before, lasting), **lasting, **figures}
         if status == before:
@@ -124,6 +124,7 @@ def _lasting(
     case: Case,
     conditions: Sequence[Condition],
     rollouts: Sequence[Rollout],
+    refused: Collection[ObjectKey],
     now: str,
 ) -> dict[str, Any]:
     """Return all of a status but its figures."""
@@ -138,7 +139,7 @@ def _lasting(
     elif before.get("accepted") is not None:
         status["accepted"] = before["accepted"]
     own = [each for each in rollouts if each.workload.owner == key]
-    status |= _rolled(before, own, now)
+    status |= _rolled(before, own, refused, now)
     if key.kind is Kind.MARKET:
         status |= _partitions(key, own)
     if key.kind is Kind.DATA_PLANE and own:
@@ -148,12 +149,15 @@ def _lasting(
     return status
 
 
-def _rolled(before: Mapping[str, Any], own: Sequence[Rollout], now: str) -> dict[str, Any]:
-    """Return what was rolled out last, and why. While something waits, the record stays what it was."""
+def _rolled(
+    before: Mapping[str, Any], own: Sequence[Rollout], refused: Collection[ObjectKey], now: str
+) -> dict[str, Any]:
+    """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was."""
     status: dict[str, Any] = {name: before[name] for name in ("configuration", "lastRestart") if name in before}
-    if own and all(each.decision.writes for each in own):
+    written = [each for each in own if not any(key in refused for key in each.workload.keys)]
+    if own and written == own and all(each.decision.writes for each in own):
         status["configuration"] = combined_revision([each.workload for each in own])
-    restarts = [each.restart for each in own if each.decision is Decision.ROLL and each.restart is not None]
+    restarts = [each.restart for each in written if each.decision is Decision.ROLL and each.restart is not None]
     if restarts:
         newest = restarts[0]
         reason = ",".join(newest.reasons)[:256]
