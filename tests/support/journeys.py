@@ -163,8 +163,17 @@ class Deployment:
         self._folders: dict[str, Path] = {}
         self.restarts: list[tuple[str, Restart]] = []
 
-    def apply(self, text: str, *, without: frozenset[str] = frozenset({"gateway"})) -> None:
-        """Make the processes what *text* declares; instances named in *without* are left out."""
+    def apply(
+        self,
+        text: str,
+        *,
+        without: frozenset[str] = frozenset({"gateway"}),
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make the processes what *text* declares; instances named in *without* are left out.
+
+        *meanwhile* happens when the analyzers are new and the listeners are still the old ones.
+        """
         world = build_world([SourceText("resources.yaml", text)], {}, self._world, namespace=self._namespace)
         assert not world.problems, [str(problem) for problem in world.problems]
         self._generation += 1
@@ -181,6 +190,8 @@ class Deployment:
                 before,
                 folder,
             )
+            if analyzers:
+                meanwhile()
         self._end([name for name in removed if name.startswith("analyzer-")])
 
     def _end(self, names: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ class Consumption:
         traces: BatchTraces,
     ) -> None:
         self.counts = ConsumptionCounts()
-        self.tick_ns = 0
+        self.tick_ns = engine.tick_ns
         self._taken = 0
         self._consumer = consumer
         self._engine = engine

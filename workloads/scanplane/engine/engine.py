@@ -105,6 +105,11 @@ class Engine:
         self._counts.refused_symbols = self._symbols.refused
         return copy.deepcopy(self._counts)
 
+    @property
+    def tick_ns(self) -> int:
+        """The instant of the last evaluation, of this engine or of the state that it took up; 0 before the first."""
+        return max(0, self._tick_ns)
+
     def figures(self) -> dict[str, float]:
         """Return the totals as figures for metrics and status, by name."""
         return self.counts.figures()
