@@ -20,6 +20,7 @@ __all__ = [
     "INSTANCE",
     "MANAGED_BY",
     "MARKET",
+    "POD_SETTINGS",
     "RESTART_REASON",
     "REVISION",
     "STATUS_MANAGER",
@@ -52,6 +53,9 @@ CONFIGURATION = "scanplane.io/configuration"
 
 REVISION = "scanplane.io/revision"
 """On a pod template: hash of all that a process starts with, configuration, image and pod settings."""
+
+POD_SETTINGS = "scanplane.io/pod-settings"
+"""On a Deployment: digests of what DataPlane and Market ask of its pods, the image aside."""
 
 RESTART_REASON = "scanplane.io/restart-reason"
 """On a pod template: why it took the place of the one before."""

@@ -18,9 +18,11 @@ from scanplane.plan.configuration import (
 )
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.restarts import Restart, RestartReason, explain_restart
+from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.data_plane import UpdatePolicy
+from scanplane.resources.kinds import Kind
 from scanplane_operator.manifests.workloads import CONFIGURATION_KEY, Workload, key_of
-from scanplane_operator.names import CONFIGURATION, REVISION
+from scanplane_operator.names import COMPONENT, CONFIGURATION, POD_SETTINGS, REVISION
 from scanplane_operator.observed import Child, ObjectKey, Observed
 
 __all__ = [
@@ -154,25 +156,30 @@ def _explain(workload: Workload, live: Child, observed: Observed) -> Restart:
         explained = explain_restart(old, workload.configuration)
         reasons.extend(explained.reasons)
         causes = explained.causes
+    changed = _changed_pod_settings(workload, live)
+    reasons += [reason for reason, _ in changed if reason not in reasons]
+    causes += tuple(cause for _, cause in changed if cause not in causes)
     before, now = _image(live), _image(workload.deployment)
     if before != now:
         reasons.append(RestartReason.IMAGE_CHANGED)
         causes += (f"image {before} became {now}",)
-    if not reasons:
-        reasons.append(_reason_of_pod_change(workload, live))
-        causes = (f"{workload.owner} edited: pod settings",) if reasons[0] not in _OF_AN_UPGRADE else ()
-    return Restart(tuple(reasons), causes)
+    return Restart(tuple(reasons) or (RestartReason.CONFIGURATION_CHANGED,), causes)
 
 
-def _reason_of_pod_change(workload: Workload, live: Child) -> RestartReason:
-    """Whether somebody's resources, node selection or priority changed, or only what the operator renders."""
-    chosen = ("nodeSelector", "tolerations", "priorityClassName", "imagePullSecrets")
-    old, new = live["spec"]["template"]["spec"], workload.deployment["spec"]["template"]["spec"]
-    same = all((old.get(name) or None) == (new.get(name) or None) for name in chosen)
-    if same and old["containers"][0].get("resources") == new["containers"][0].get("resources"):
-        return RestartReason.CONFIGURATION_CHANGED
-    is_market = isinstance(workload.configuration, AnalyzerConfiguration)
-    return RestartReason.MARKET_CHANGED if is_market else RestartReason.DATA_PLANE_CHANGED
+def _changed_pod_settings(workload: Workload, live: Child) -> list[tuple[RestartReason, str]]:
+    """Return whose wishes for the pods are others than when the Deployment was written last."""
+    old = (live["metadata"].get("annotations") or {}).get(POD_SETTINGS)
+    if old is None:
+        return []
+    of_data_plane, _, of_market = old.partition(".")
+    now_of_data_plane, _, now_of_market = workload.deployment["metadata"]["annotations"][POD_SETTINGS].partition(".")
+    data_plane = ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME)
+    found: list[tuple[RestartReason, str]] = []
+    if of_data_plane != now_of_data_plane:
+        found.append((RestartReason.DATA_PLANE_CHANGED, f"{data_plane} edited"))
+    if of_market != now_of_market:
+        found.append((RestartReason.MARKET_CHANGED, f"{workload.owner} edited"))
+    return found
 
 
 def _must_wait_for_analyzers(
@@ -270,4 +277,7 @@ def _template_annotation(deployment: Child, name: str) -> str | None:
 
 
 def _image(deployment: Child) -> str:
-    return str(deployment["spec"]["template"]["spec"]["containers"][0].get("image"))
+    """Return the image of the role's container, wherever others put theirs."""
+    template = deployment["spec"]["template"]
+    role = (template["metadata"].get("labels") or {}).get(COMPONENT)
+    return next((str(each.get("image")) for each in template["spec"]["containers"] if each["name"] == role), "none")

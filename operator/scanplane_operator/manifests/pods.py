@@ -14,15 +14,16 @@ from scanplane.plan.configuration import (
 )
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.planner import Plan
-from scanplane.plan.services import DEFAULT_NAME
+from scanplane.plan.services import DEFAULT_NAME, digest
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market
 from scanplane.resources.pods import Amounts, Resources, Workloads
+from scanplane_operator.containment import quantity
 from scanplane_operator.names import CONFIGURATION, REVISION, labels_of, role_of, selector_of
 from scanplane_operator.settings import PodSettings
 
-__all__ = ["GATEWAY_PORT_NAME", "STATUS_PORT", "pod_template", "workload_defaults"]
+__all__ = ["GATEWAY_PORT_NAME", "STATUS_PORT", "asked_of_pods", "pod_template", "workload_defaults"]
 
 STATUS_PORT = 8081
 STATUS_PORT_NAME = "status"
@@ -49,13 +50,18 @@ def workload_defaults(plan: Plan) -> Workloads:
     return (data_plane.spec.workloads if isinstance(data_plane, DataPlane) else None) or Workloads()
 
 
+def asked_of_pods(configuration: RoleConfiguration, plan: Plan, defaults: Workloads) -> str:
+    """Return digests of what the DataPlane and the Market ask of a role's pods, with a dot between them.
+
+    By it a change that a user made is told from one that a new operator renders. The image is left out, since it may wait.
+    """
+    pods = msgspec.structs.replace(defaults, image=None, listener=None, analyzer=None, gateway=None)
+    of_data_plane = (pods, _role_resources(role_of(configuration), defaults))
+    return f"{digest(of_data_plane)[:10]}.{digest(_market_resources(configuration, plan))[:10]}"
+
+
 def pod_template(
-    configuration: RoleConfiguration,
-    config_map: str,
-    plan: Plan,
-    defaults: Workloads,
-    settings: PodSettings,
-    replicas: int,
+    configuration: RoleConfiguration, config_map: str, plan: Plan, defaults: Workloads, settings: PodSettings
 ) -> dict[str, Any]:
     """Return the pod template, with the hash of all that makes it (annotation ``revision``)."""
     template: dict[str, Any] = {
@@ -63,7 +69,7 @@ def pod_template(
             "labels": labels_of(configuration),
             "annotations": {CONFIGURATION: configuration_hash(configuration)},
         },
-        "spec": _pod(configuration, config_map, plan, defaults, settings, replicas),
+        "spec": _pod(configuration, config_map, plan, defaults, settings),
     }
     text = msgspec.json.encode(template, order="sorted")
     template["metadata"]["annotations"][REVISION] = hashlib.sha256(text).hexdigest()[:10]
@@ -71,12 +77,7 @@ def pod_template(
 
 
 def _pod(
-    configuration: RoleConfiguration,
-    config_map: str,
-    plan: Plan,
-    defaults: Workloads,
-    settings: PodSettings,
-    replicas: int,
+    configuration: RoleConfiguration, config_map: str, plan: Plan, defaults: Workloads, settings: PodSettings
 ) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -91,6 +92,15 @@ def _pod(
         },
         "containers": [_container(configuration, plan, defaults, settings)],
         "volumes": _volumes(configuration, config_map),
+        # also where there is one pod: how many there are must be no reason for a restart
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector_of(configuration)},
+            }
+        ],
     }
     pull_secrets = [each.name for each in defaults.image_pull_secrets or ()] or list(settings.pull_secrets)
     if pull_secrets:
@@ -101,15 +111,6 @@ def _pod(
         pod["tolerations"] = [_without_none(msgspec.to_builtins(each)) for each in defaults.tolerations]
     if defaults.priority_class_name:
         pod["priorityClassName"] = defaults.priority_class_name
-    if replicas > 1:
-        pod["topologySpreadConstraints"] = [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector_of(configuration)},
-            }
-        ]
     return pod
 
 
@@ -196,13 +197,27 @@ def _files_config_map(configuration: RoleConfiguration) -> str | None:
 
 
 def _resources(configuration: RoleConfiguration, plan: Plan, defaults: Workloads) -> dict[str, Any]:
-    """Return requests and limits: the role's own defaults, the DataPlane's over them, the Market's over those."""
+    """Return requests and limits: the role's own defaults, the DataPlane's over them, the Market's over those.
+
+    A default gives way to what was asked for: the API server refuses a request above its limit.
+    """
     role = role_of(configuration)
-    requests, limits = (dict(each) for each in _DEFAULT_RESOURCES[role])
+    asked_requests: dict[str, str] = {}
+    asked_limits: dict[str, str] = {}
     for layer in (_role_resources(role, defaults), _market_resources(configuration, plan)):
         if layer is not None:
-            requests |= _amounts(layer.requests)
-            limits |= _amounts(layer.limits)
+            asked_requests |= _amounts(layer.requests)
+            asked_limits |= _amounts(layer.limits)
+    requests, limits = (dict(each) for each in _DEFAULT_RESOURCES[role])
+    requests |= asked_requests
+    limits |= asked_limits
+    for name in requests.keys() & limits.keys():
+        if (quantity(requests[name]) or 0) <= (quantity(limits[name]) or 0):
+            continue
+        if name not in asked_limits:
+            limits[name] = requests[name]
+        elif name not in asked_requests:
+            requests[name] = limits[name]
     return {"requests": requests, "limits": limits}
 
 

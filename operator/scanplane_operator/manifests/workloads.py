@@ -18,11 +18,12 @@ from scanplane.plan.planner import Plan
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market
 from scanplane.resources.pods import Workloads
-from scanplane_operator.manifests.pods import pod_template, workload_defaults
+from scanplane_operator.manifests.pods import asked_of_pods, pod_template, workload_defaults
 from scanplane_operator.manifests.surroundings import disruption_budget, gateway_service, network_policy
 from scanplane_operator.names import (
     APPLIED,
     CHANGE_CAUSE,
+    POD_SETTINGS,
     RESTART_REASON,
     REVISION,
     metadata_of,
@@ -105,7 +106,6 @@ def _workload(
     defaults: Workloads,
     settings: PodSettings,
 ) -> Workload:
-    replicas = _replicas(configuration, plan)
     name = object_name(configuration)
     config_map: Manifest = {
         "apiVersion": "v1",
@@ -114,17 +114,18 @@ def _workload(
         "immutable": True,
         "data": {CONFIGURATION_KEY: encode_configuration(configuration).decode()},
     }
+    asked = {POD_SETTINGS: asked_of_pods(configuration, plan, defaults)}
     deployment: Manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata_of(configuration, name, namespace, owner),
+        "metadata": {**metadata_of(configuration, name, namespace, owner), "annotations": asked},
         "spec": {
-            "replicas": replicas,
+            "replicas": _replicas(configuration, plan),
             "revisionHistoryLimit": REVISION_HISTORY,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector_of(configuration)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": pod_template(configuration, config_map["metadata"]["name"], plan, defaults, settings, replicas),
+            "template": pod_template(configuration, config_map["metadata"]["name"], plan, defaults, settings),
         },
     }
     surroundings: list[Manifest] = []
@@ -160,5 +161,6 @@ def with_reason(deployment: Manifest, reason: str) -> Manifest:
     template = deployment["spec"]["template"]
     annotations = {**template["metadata"]["annotations"], RESTART_REASON: reason}
     labelled = {**template, "metadata": {**template["metadata"], "annotations": annotations}}
-    metadata = {**deployment["metadata"], "annotations": {CHANGE_CAUSE: reason}}
+    of_deployment = {**deployment["metadata"]["annotations"], CHANGE_CAUSE: reason}
+    metadata = {**deployment["metadata"], "annotations": of_deployment}
     return {**deployment, "metadata": metadata, "spec": {**deployment["spec"], "template": labelled}}
