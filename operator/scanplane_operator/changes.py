@@ -15,7 +15,7 @@ from scanplane_operator.names import APPLIED, INSTANCE, MARKET, RESTART_REASON
 from scanplane_operator.observed import Child, ObjectKey, Observed
 from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_config_map, revision_of
 
-__all__ = ["Changes", "Removal", "changes_of", "owner_of_child"]
+__all__ = ["FIRST_START", "Changes", "Removal", "changes_of", "owner_of_child"]
 
 FIRST_START = "Created"
 """The reason on the first pods of a workload."""

@@ -11,8 +11,8 @@ from scanplane_operator.status import StatusChange
 __all__ = ["events_of"]
 
 _MAX_NOTE_BYTES = 1024
-_TROUBLE = frozenset({"DeadlineExceeded", "RolledBack", "NameTaken"})
-_NEWS_OF_PROGRESS = _TROUBLE | {"WaitsForMarketClose", "WaitsForAnalyzers"}
+_TROUBLE = frozenset({"DeadlineExceeded", "RolledBack", "NameTaken", "WriteRefused", "InputMissing", "UnknownValue"})
+_NEWS_OF_PROGRESS = _TROUBLE | {"WaitsForMarketClose", "WaitsForAnalyzers", "WorkloadPaused"}
 
 
 def events_of(change: StatusChange, now: str, instance: str) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def _is_news(condition: Condition, change: StatusChange) -> bool:
         case ConditionType.ACCEPTED:
             return True
         case ConditionType.PAUSED:
-            return condition.status is ConditionStatus.TRUE or not is_first
+            return condition.status is ConditionStatus.TRUE or not is_first or condition.reason == "UnknownValue"
         case ConditionType.PROGRESSING:
             return condition.reason in _NEWS_OF_PROGRESS
         case ConditionType.READY:

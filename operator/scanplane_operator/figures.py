@@ -89,14 +89,13 @@ def feed_figures(reports: Sequence[PodReport]) -> Figures:
     )
 
 
-def market_figures(by_partition: Sequence[Sequence[PodReport]], scanners: int) -> Figures:
+def market_figures(by_partition: Sequence[Sequence[PodReport]]) -> Figures:
     """Return the figures of a Market from the reports of its analyzers, one sequence for each."""
     first = next((now for reports in by_partition if (now := current(reports)) is not None), None)
     session = None if first is None else _SESSIONS.get(first.status.figures.get("session", -1.0))
     return _known(
         {
             "session": session,
-            "scannerCount": scanners,
             "symbolCount": _sum(_total(reports, "symbols") for reports in by_partition),
             "eventsPerSecond": _sum(_rate(reports, "events_total") for reports in by_partition),
             "lagP99Milliseconds": _most(_total(reports, "tick_to_board_p99_ms") for reports in by_partition),

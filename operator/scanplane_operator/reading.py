@@ -19,7 +19,7 @@ from scanplane.resources.scanner import Scanner
 from scanplane.resources.subscription import Subscription
 from scanplane_operator.observed import Observed
 
-__all__ = ["Reading", "is_paused", "read_inventory", "referenced_config_maps", "referenced_secrets"]
+__all__ = ["Reading", "is_paused", "pause_asked", "read_inventory", "referenced_config_maps", "referenced_secrets"]
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 """What may be asked of the API server: a path is made of it, and a status can be written by hand."""
@@ -37,7 +37,12 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 def is_paused(document: Mapping[str, Any]) -> bool:
     """Whether the operator is asked to leave a resource alone."""
-    return bool((document["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")
+    return pause_asked(document) == "true"
+
+
+def pause_asked(document: Mapping[str, Any]) -> str:
+    """Return what the annotation that pauses says; ``false`` without it."""
+    return str((document["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION, "false"))
 
 
 def read_inventory(observed: Observed) -> Reading:

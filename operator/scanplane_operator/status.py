@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from scanplane.plan.configuration import AnalyzerConfiguration
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.planner import Plan
+from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
 from scanplane.resources.status import Condition, ConditionStatus, ConditionType
 from scanplane_operator.conditions import merge_conditions, transitions
@@ -21,7 +23,7 @@ from scanplane_operator.figures import (
 )
 from scanplane_operator.names import MARKET, selector_text
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
-from scanplane_operator.reading import Reading
+from scanplane_operator.reading import Reading, pause_asked
 from scanplane_operator.rollouts import Decision, Rollout, combined_revision
 from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
 from scanplane_operator.verdicts import Case, verdicts
@@ -64,7 +66,8 @@ def status_changes(
         conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)
         lasting = _lasting(key, document, before, case, conditions, rollouts, observed.refused, now)
         figures = _figures(key, document, observed, rollouts)
-        status = {**_figures_before(before, lasting), **lasting, **figures}
+        runs_no_more = case.is_planned and not behind
+        status = {**({} if runs_no_more else _figures_before(before, lasting)), **lasting, **figures}
         if status == before:
             continue
         only_figures = all(before.get(name) == value for name, value in lasting.items())
@@ -98,7 +101,10 @@ def _case(
         kind=key.kind,
         findings=plan.findings_of(key),
         problems=reading.problems.get(key, ()),
+        is_planned=ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME) in plan.accepted,
         is_paused=key in reading.paused,
+        pause_asked=pause_asked(document),
+        goes_on=key in plan.accepted,
         accepted_generation=accepted.get("generation"),
         generation=document["metadata"].get("generation", 0),
         rollouts=behind,
@@ -109,8 +115,11 @@ def _case(
 
 def _is_done(key: ResourceKey, rollout: Rollout, observed: Observed) -> bool:
     """Whether a resource has nothing to wait for: a Scanner is not concerned when another one is edited."""
-    is_part = key.kind in {Kind.SCANNER, Kind.SUBSCRIPTION}
-    return settled(rollout) or (is_part and serves_already(key, rollout, observed))
+    if key.kind in {Kind.SCANNER, Kind.SUBSCRIPTION}:
+        is_as_planned = settled(rollout) and rollout.decision is not Decision.PAUSED
+        return is_as_planned or serves_already(key, rollout, observed)
+    troubled = observed.refused.keys() | observed.foreign
+    return settled(rollout) and not any(each in troubled for each in rollout.workload.keys)
 
 
 def _tells_of_data(key: ResourceKey, rollout: Rollout) -> bool:
@@ -140,7 +149,7 @@ def _lasting(
         status["accepted"] = before["accepted"]
     own = [each for each in rollouts if each.workload.owner == key]
     status |= _rolled(before, own, refused, now)
-    if key.kind is Kind.MARKET:
+    if key.kind is Kind.MARKET and case.is_planned:
         status |= _partitions(key, own)
     if key.kind is Kind.DATA_PLANE and own:
         status["readyGateways"] = sum(_available_replicas(each) for each in own)
@@ -154,7 +163,7 @@ def _rolled(
 ) -> dict[str, Any]:
     """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was."""
     status: dict[str, Any] = {name: before[name] for name in ("configuration", "lastRestart") if name in before}
-    written = [each for each in own if not any(key in refused for key in each.workload.keys)]
+    written = [each for each in own if each.workload.key not in refused]
     if own and written == own and all(each.decision.writes for each in own):
         status["configuration"] = combined_revision([each.workload for each in own])
     restarts = [each.restart for each in written if each.decision is Decision.ROLL and each.restart is not None]
@@ -166,7 +175,10 @@ def _rolled(
 
 
 def _partitions(key: ResourceKey, own: Sequence[Rollout]) -> dict[str, Any]:
+    configurations = (each.workload.configuration for each in own)
+    scanners = [len(each.scanners) for each in configurations if isinstance(each, AnalyzerConfiguration)]
     return {
+        "scannerCount": max(scanners, default=0),
         "partitions": len(own),
         "readyPartitions": sum(settled(each) and is_available(each) for each in own),
         "selector": selector_text({MARKET: key.name}),
@@ -185,12 +197,7 @@ def _figures(key: ResourceKey, document: Mapping[str, Any], observed: Observed, 
         case Kind.FEED:
             return next((feed_figures(each) for each in reports(key)), {})
         case Kind.MARKET:
-            scanners = sum(
-                ((other.get("spec") or {}).get("marketRef") or {}).get("name") == key.name
-                for each, other in observed.resources.items()
-                if each.kind is Kind.SCANNER
-            )
-            return market_figures(reports(key), scanners)
+            return market_figures(reports(key))
         case Kind.SCANNER:
             market = ResourceKey(Kind.MARKET, ((document.get("spec") or {}).get("marketRef") or {}).get("name", ""))
             return scanner_figures(key.name, reports(market))

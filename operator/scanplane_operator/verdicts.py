@@ -13,29 +13,41 @@ from scanplane.resources.kinds import Kind
 from scanplane.resources.problems import Problem
 from scanplane.resources.status import ConditionStatus, ConditionType
 from scanplane.telemetry.status import Phase
+from scanplane_operator.changes import FIRST_START
 from scanplane_operator.conditions import Verdict
 from scanplane_operator.figures import current
+from scanplane_operator.names import RESTART_REASON
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
-from scanplane_operator.rollouts import Decision, Rollout, missing_inputs
+from scanplane_operator.rollouts import Decision, Rollout, missing_inputs, revision_of
 from scanplane_operator.situation import is_available, is_stuck, pod_problems
 
 __all__ = ["Case", "verdicts"]
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _MOST_LINES = 5
+_PARTS = frozenset({Kind.SUBSCRIPTION, Kind.SCANNER})
+"""Kinds that have no workload of their own."""
+_UNPLANNED = (
+    "NoDataPlane",
+    "nothing is decided without an accepted DataPlane named 'default'; what runs is left alone",
+)
 
 
 class Case(Struct, frozen=True, kw_only=True):
     """All that is known of one resource: what was found wrong with it, and the workloads behind it.
 
-    ``moving`` are those of the workloads that do not work with it as it is now. ``reports`` are those of the workloads that
-    tell whether data flows for it.
+    ``is_planned`` is false where no DataPlane is accepted, so that nothing at all was decided. ``goes_on`` says whether a
+    version of it is planned, be it the newest or the one that was accepted before. ``moving`` are those of the workloads
+    that do not work with it as it is now. ``reports`` are those of the workloads that tell whether data flows for it.
     """
 
     kind: Kind
     findings: Sequence[Finding]
     problems: Sequence[Problem]
+    is_planned: bool
     is_paused: bool
+    pause_asked: str
+    goes_on: bool
     accepted_generation: int | None
     generation: int
     rollouts: Sequence[Rollout]
@@ -50,17 +62,19 @@ def verdicts(case: Case, observed: Observed) -> list[Verdict]:
     found = [accepted, available, progressing]
     if case.kind not in {Kind.DATA_PLANE, Kind.SCANNER}:
         found.append(_data_flowing(case))
+    if not case.is_planned:
+        found[1:] = [Verdict(each.type, UNKNOWN, *_UNPLANNED) for each in found[1:]]
     found += [_paused(case), _ready(case, accepted, progressing)]
     return found
 
 
 def _accepted(case: Case) -> Verdict:
     kind = ConditionType.ACCEPTED
-    if case.is_paused:
-        if case.accepted_generation is None:
-            return Verdict(kind, UNKNOWN, "Paused", "paused before it was looked at")
+    if case.is_paused and case.accepted_generation is None:
+        return Verdict(kind, UNKNOWN, "Paused", "paused before it was looked at")
+    if case.is_paused and case.goes_on:
         return Verdict(kind, TRUE, "Paused", f"generation {case.accepted_generation} goes on while it is paused")
-    keeps = "" if case.accepted_generation is None else f"; generation {case.accepted_generation} goes on"
+    keeps = f"; generation {case.accepted_generation} goes on" if case.goes_on else ""
     if case.problems:
         lines = [f"{problem.path} {problem.message}{_hint(problem)}".strip() for problem in case.problems]
         return Verdict(kind, FALSE, "InvalidSpec", _joined(lines) + keeps)
@@ -90,21 +104,27 @@ def _available(case: Case, observed: Observed) -> Verdict:
         return Verdict(
             kind, TRUE, "Serving", f"{_names(case.rollouts)} serve" + ("s" if len(case.rollouts) == 1 else "")
         )
-    foreign = [rollout for rollout in missing if rollout.decision is Decision.FOREIGN]
+    if all(rollout.workload.deployment["spec"]["replicas"] == 0 for rollout in missing):
+        return Verdict(kind, FALSE, "NoReplicas", f"{_names(missing)} {_has(missing)} no replicas, as asked")
+    foreign = _foreign(missing, observed)
     if foreign:
-        key = foreign[0].workload.key
-        return Verdict(kind, FALSE, "NameTaken", f"{_taken(key)}: rename or remove it")
+        return Verdict(kind, FALSE, "NameTaken", _taken(foreign))
     return Verdict(kind, FALSE, "NotAvailable", f"no pod of {_names(missing)} is ready{_complaints(missing, observed)}")
 
 
-def _taken(key: ObjectKey) -> str:
-    return f"{key} is there already and not the operator's"
+def _foreign(rollouts: Sequence[Rollout], observed: Observed) -> list[ObjectKey]:
+    return sorted({key for rollout in rollouts for key in rollout.workload.keys if key in observed.foreign})
+
+
+def _taken(keys: Sequence[ObjectKey]) -> str:
+    return f"{_joined([str(key) for key in keys])} is there already and not the operator's: rename or remove it"
 
 
 def _progressing(case: Case, observed: Observed) -> Verdict:
     kind = ConditionType.PROGRESSING
     if not case.moving:
-        waiting = [rollout for rollout in case.rollouts if rollout.decision is Decision.WAIT_FOR_CLOSE]
+        is_part = case.kind in _PARTS  # what waits is no news for each of a thousand Scanners
+        waiting = [] if is_part else [each for each in case.rollouts if each.decision is Decision.WAIT_FOR_CLOSE]
         if waiting:
             message = f"{waiting[0].workload.name} waits for the close: {waiting[0].restart}"
             return Verdict(kind, TRUE, "WaitsForMarketClose", message)
@@ -115,6 +135,9 @@ def _progressing(case: Case, observed: Observed) -> Verdict:
 def _halted(case: Case, observed: Observed) -> Verdict | None:
     """Return what stands in the way of a roll-out for good, until somebody changes something."""
     kind = ConditionType.PROGRESSING
+    foreign = _foreign(case.moving, observed)
+    if foreign:
+        return Verdict(kind, FALSE, "NameTaken", _taken(foreign))
     refused = [observed.refused[key] for each in case.moving for key in each.workload.keys if key in observed.refused]
     if refused:
         return Verdict(kind, FALSE, "WriteRefused", f"the API server refused: {_joined(refused)}")
@@ -123,15 +146,38 @@ def _halted(case: Case, observed: Observed) -> Verdict | None:
         inputs = sorted({name for each in lacking for name in missing_inputs(each.workload.configuration, observed)})
         message = f"{_names(lacking)} {_goes(lacking)} on as before and can't be restarted without {', '.join(inputs)}"
         return Verdict(kind, FALSE, "InputMissing", message)
+    return _left_alone(case) or _stuck(case, observed)
+
+
+def _left_alone(case: Case) -> Verdict | None:
+    """Return what somebody has decided beside the spec."""
+    kind = ConditionType.PROGRESSING
+    paused = [rollout for rollout in case.moving if _is_held(case, rollout)]
+    if paused:
+        owners = sorted({str(rollout.workload.owner) for rollout in paused})
+        message = f"{_names(paused)} {_goes(paused)} on as before: {', '.join(owners)} {_is(owners)} paused"
+        return Verdict(kind, FALSE, "WorkloadPaused", message)
     rolled_back = [rollout for rollout in case.moving if rollout.decision is Decision.ROLLED_BACK]
     if rolled_back:
         message = f"{_names(rolled_back)} {_was(rolled_back)} rolled back by somebody; the next change goes forward"
         return Verdict(kind, FALSE, "RolledBack", message)
+    return None
+
+
+def _stuck(case: Case, observed: Observed) -> Verdict | None:
+    kind = ConditionType.PROGRESSING
     stuck = [rollout for rollout in case.moving if rollout.decision is Decision.KEEP and is_stuck(rollout.live)]
     if stuck:
         message = f"the new {_names(stuck)} does not become ready{_complaints(stuck, observed)}"
         return Verdict(kind, FALSE, "DeadlineExceeded", message)
     return None
+
+
+def _is_held(case: Case, rollout: Rollout) -> bool:
+    """Whether a workload would have to change for a resource, and is left alone because its owner is paused."""
+    if case.kind not in _PARTS or rollout.decision is not Decision.PAUSED:
+        return False
+    return rollout.live is None or revision_of(rollout.live) != rollout.workload.revision
 
 
 def _moving(case: Case, observed: Observed) -> Verdict:
@@ -140,9 +186,19 @@ def _moving(case: Case, observed: Observed) -> Verdict:
     if waiting and len(waiting) == len(moving):
         message = f"{_names(waiting)} goes on until the analyzers stand by"
         return Verdict(kind, TRUE, "WaitsForAnalyzers", message)
-    reasons = sorted({str(rollout.restart) for rollout in moving if rollout.restart is not None})
-    said = f" because of {'; '.join(reasons)}" if reasons else _complaints(moving, observed)
-    return Verdict(kind, TRUE, "RollingOut", f"{_names(moving)} {_is(moving)} being rolled out{said}")
+    reasons = sorted({_reason(rollout) for rollout in moving} - {""})
+    said = f" because of {'; '.join(reasons)}" if reasons else ""
+    complaints = _complaints(moving, observed)
+    return Verdict(kind, TRUE, "RollingOut", f"{_names(moving)} {_is(moving)} being rolled out{said}{complaints}")
+
+
+def _reason(rollout: Rollout) -> str:
+    """Return why the newest pods are started: as just decided, or as was written down when it was."""
+    if rollout.restart is not None or rollout.live is None:
+        return str(rollout.restart or "")
+    annotations = rollout.live["spec"]["template"]["metadata"].get("annotations") or {}
+    reason = str(annotations.get(RESTART_REASON, ""))
+    return "" if reason == FIRST_START else reason
 
 
 def _complaints(rollouts: Sequence[Rollout], observed: Observed) -> str:
@@ -154,12 +210,16 @@ def _goes(rollouts: Sequence[Rollout]) -> str:
     return "goes" if len(rollouts) == 1 else "go"
 
 
+def _has(rollouts: Sequence[Rollout]) -> str:
+    return "has" if len(rollouts) == 1 else "have"
+
+
 def _was(rollouts: Sequence[Rollout]) -> str:
     return "was" if len(rollouts) == 1 else "were"
 
 
-def _is(rollouts: Sequence[Rollout]) -> str:
-    return "is" if len(rollouts) == 1 else "are"
+def _is(several: Sequence[object]) -> str:
+    return "is" if len(several) == 1 else "are"
 
 
 def _names(rollouts: Sequence[Rollout]) -> str:
@@ -175,6 +235,8 @@ def _unused(kind: Kind) -> str:
             return f"no accepted Subscription refers to this {kind}, so nothing runs for it"
         case Kind.DATA_PLANE:
             return "it is not the DataPlane in use"
+        case Kind.SCANNER:
+            return "no accepted Subscription brings data to its Market, so nothing runs for it"
         case _:
             return "nothing runs for it"
 
@@ -207,6 +269,9 @@ def _paused(case: Case) -> Verdict:
         return Verdict(
             ConditionType.PAUSED, TRUE, "Paused", "the operator leaves it alone: scanplane.io/paused is true"
         )
+    if case.pause_asked not in {"false", ""}:
+        message = f"scanplane.io/paused is '{case.pause_asked[:40]}' and pauses nothing: write 'true', or remove it"
+        return Verdict(ConditionType.PAUSED, FALSE, "UnknownValue", message)
     return Verdict(ConditionType.PAUSED, FALSE, "NotPaused", "the operator reconciles it")
 
 
@@ -215,6 +280,9 @@ def _ready(case: Case, accepted: Verdict, progressing: Verdict) -> Verdict:
     kind = ConditionType.READY
     if accepted.status is not TRUE:
         return Verdict(kind, FALSE, accepted.reason, accepted.message)
+    if case.is_paused and case.accepted_generation != case.generation:
+        message = f"generation {case.generation} waits until it is paused no more; {accepted.message}"
+        return Verdict(kind, FALSE, "Paused", message)
     if not case.rollouts:
         return Verdict(kind, TRUE, "NotUsed", _unused(case.kind))
     if not case.moving:
