@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -19,16 +20,21 @@ SCANNERS = (
     a_signal("highs", "new_high_of_day", where="volume > 100000.0", cooldown="5m"),
     a_signal("cheap", "price < 20.0"),
 )
-SETTINGS = SimulatorSettings(frame_events=(100, 100), max_buffer_bytes=2**30)
+SPEED = 8000.0
+"""The day in seven seconds: time for every change to fall into the middle of it."""
+SETTINGS = SimulatorSettings(speed=SPEED, frame_events=(1, 100), max_buffer_bytes=2**30)
 
 
 def resources(url: str, partitions: int) -> str:
     return pipeline(massive_feed(url), ["SecondAggregates"], SCANNERS, interval="60s", partitions=partitions)
 
 
-async def play(steps: Sequence[tuple[int, int]], figures: dict[str, float] | None = None) -> Results:
+async def play(
+    steps: Sequence[tuple[int, int]], figures: dict[str, float] | None = None, *, speed: float = SPEED
+) -> Results:
     """Play the session; from each number of events on there is a number of partitions."""
-    async with at_home(choose_session("market", events=EVENTS), SETTINGS) as (home, (simulator,)):
+    settings = msgspec.structs.replace(SETTINGS, speed=speed)
+    async with at_home(choose_session("market", events=EVENTS), settings) as (home, (simulator,)):
         for events, partitions in steps:
             await until(lambda at=events: simulator.events >= at, f"event {events}")  # type: ignore[misc]
             assert not simulator.finished.is_set()
@@ -94,3 +100,93 @@ async def test_it_ends_with_the_boards_and_signals_of_the_undisturbed_run(
         "lost_states_total": 0,
         "events_total": EVENTS,
     }
+
+
+async def test_changes_that_follow_each_other_at_once_end_there_too(undisturbed: Results) -> None:
+    steps = [(EVENTS // 50, count) for count in (2, 1, 4, 1, 3)]
+    figures: dict[str, float] = {}
+    results = await play([(0, 1), *steps], figures, speed=SPEED / 4)
+    assert results.merged() == undisturbed.merged()
+    assert results.signals == undisturbed.signals
+    assert (figures["missing_batches_total"], figures["events_total"]) == (0, EVENTS)
+
+
+# --- two feeds, each with a listener that goes elsewhere at a moment of its own ---
+
+FIRST, SECOND = (("AAPL", "BAC", "C", "F", "GE", "MSFT", "T"), ("AMD", "INTC", "PFE", "QQQ", "SIRI", "SPY", "XLF"))
+LASTING = ("price", "open", "high", "low", "volume", "vwap")
+
+
+def two_feeds(urls: Sequence[str], counts: int) -> str:
+    feeds = [
+        massive_feed(url).replace("name: simulated", f"name: {name}")
+        for url, name in zip(urls, ("first", "second"), strict=True)
+    ]
+    text = pipeline("\n---\n".join(feeds), ["SecondAggregates"], SCANNERS, interval="60s", partitions=counts)
+    head, _, subscription = text.partition("kind: Subscription")
+    subscription, _, scanners = subscription.partition("\n---\n")
+    both = [
+        f"kind: Subscription{subscription}".replace("name: everything", f"name: {name}")
+        .replace("name: simulated", f"name: {name}")
+        .replace('["*"]', f"[{', '.join(symbols)}]")
+        for name, symbols in (("first", FIRST), ("second", SECOND))
+    ]
+    return f"{head}{both[0]}\n---\napiVersion: scanplane.io/v1alpha1\n{both[1]}\n---\n{scanners}"
+
+
+async def play_two(changes: Sequence[tuple[str, int]]) -> dict[str, dict[str, object]]:
+    """Play both; *changes* say what of the plan for a number of partitions is applied, one after the other."""
+    sessions = [choose_session("market", events=EVENTS) for _ in range(2)]
+    async with at_home(sessions[0], SETTINGS, more=(sessions[1],)) as (home, simulators):
+        urls = [simulator.url for simulator in simulators]
+        assert await home.apply(two_feeds(urls, 1)) == []
+        for number, (only, partitions) in enumerate(changes, start=1):
+            await until(
+                lambda at=number * EVENTS // (len(changes) + 2): simulators[0].events >= at,  # type: ignore[misc]
+                "the middle of the session",
+            )
+            assert await home.apply(two_feeds(urls, partitions), only=only) == []
+        for simulator in simulators:
+            await until(simulator.finished.is_set, "the end")
+        heard = sum(role.status().figures.get("events_total", 0.0) for role in home.made if role.name[:8] == "listener")
+        applied = (
+            lambda: sum(  # noqa: E731
+                role.status().figures.get("events_total", 0.0) for role in home.made if role.name[:8] == "analyzer"
+            )
+        )
+        await until(lambda: applied() >= heard - home.total("not_subscribed_total"), f"every event: {home.problems()}")
+        partitions = changes[-1][1] if changes else 1
+        await until(lambda: is_applied(home, partitions), f"the last board: {home.problems()}")
+        for figure in ("missing_batches_total", "lost_seals_total", "lost_states_total", "dropped_batches_total"):
+            assert home.total(figure) == 0, figure
+        assert applied() == heard
+        await home.supervisor.apply({})
+        _, quotes = await home.results()
+    return {symbol: {name: row.values.get(name) for name in LASTING} for symbol, row in sorted(quotes.items())}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def two_undisturbed() -> dict[str, dict[str, object]]:
+    quotes = await play_two([])
+    assert set(quotes) == {*FIRST, *SECOND}
+    return quotes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([("", 3)], id="together"),
+        pytest.param([("analyzer", 3), ("listener-first", 3), ("listener-second", 3)], id="one after the other"),
+        pytest.param(
+            [("analyzer", 2), ("listener-second", 2), ("analyzer", 1), ("listener-second", 1)],
+            id="one goes and comes back before the other has moved",
+        ),
+        pytest.param(
+            [("analyzer", 2), ("listener-first", 2), ("analyzer", 4), ("listener", 4)], id="one is a layout behind"
+        ),
+    ],
+)
+async def test_of_two_feeds_every_event_is_applied_once(
+    two_undisturbed: dict[str, dict[str, object]], changes: Sequence[tuple[str, int]]
+) -> None:
+    assert await play_two(changes) == two_undisturbed
