@@ -46,9 +46,7 @@ async def play(
         if figures is not None:
             names = ("missing_batches_total", "repeated_batches_total", "lost_seals_total", "lost_states_total")
             figures |= {name: home.total(name) for name in names}
-            figures["events_total"] = sum(
-                role.status().figures.get("events_total", 0.0) for role in home.made if role.name.startswith("analyzer")
-            )
+            figures["events_total"] = home.total("events_total", "analyzer")
     results, _ = await home.results()
     return results
 
@@ -141,25 +139,18 @@ async def play_two(changes: Sequence[tuple[str, int]]) -> dict[str, dict[str, ob
         urls = [simulator.url for simulator in simulators]
         assert await home.apply(two_feeds(urls, 1)) == []
         for number, (only, partitions) in enumerate(changes, start=1):
-            await until(
-                lambda at=number * EVENTS // (len(changes) + 2): simulators[0].events >= at,  # type: ignore[misc]
-                "the middle of the session",
-            )
+            middle = number * EVENTS // (len(changes) + 2)
+            await until(lambda at=middle: simulators[0].events >= at, "the middle")  # type: ignore[misc]
             assert await home.apply(two_feeds(urls, partitions), only=only) == []
         for simulator in simulators:
             await until(simulator.finished.is_set, "the end")
-        heard = sum(role.status().figures.get("events_total", 0.0) for role in home.made if role.name[:8] == "listener")
-        applied = (
-            lambda: sum(  # noqa: E731
-                role.status().figures.get("events_total", 0.0) for role in home.made if role.name[:8] == "analyzer"
-            )
-        )
-        await until(lambda: applied() >= heard - home.total("not_subscribed_total"), f"every event: {home.problems()}")
+        heard = home.total("events_total", "listener")
+        await until(lambda: home.total("events_total", "analyzer") >= heard, f"every event: {home.problems()}")
         partitions = changes[-1][1] if changes else 1
         await until(lambda: is_applied(home, partitions), f"the last board: {home.problems()}")
         for figure in ("missing_batches_total", "lost_seals_total", "lost_states_total", "dropped_batches_total"):
             assert home.total(figure) == 0, figure
-        assert applied() == heard
+        assert home.total("events_total", "analyzer") == heard
         await home.supervisor.apply({})
         _, quotes = await home.results()
     return {symbol: {name: row.values.get(name) for name in LASTING} for symbol, row in sorted(quotes.items())}

@@ -80,9 +80,9 @@ class AHome:
             {status.instance: status.figures for status in statuses if status.role == "analyzer"},
         )
 
-    def total(self, figure: str) -> float:
-        """The sum of a figure over every role that ever ran."""
-        return sum(role.status().figures.get(figure, 0.0) for role in self.made)
+    def total(self, figure: str, role: str = "") -> float:
+        """The sum of a figure over every role that ever ran, or every one of a kind."""
+        return sum(each.status().figures.get(figure, 0.0) for each in self.made if each.name.startswith(role))
 
     def problems(self) -> dict[str, tuple[str, ...]]:
         """What troubles the roles that run now."""

@@ -45,6 +45,14 @@ spec:
 """
 
 
+def everything(partitions: int) -> dict[str, RoleConfiguration]:
+    """Return the configurations of a market in a number of *partitions*, but for the gateway's."""
+    text = RESOURCES.replace("LIMIT", "10").replace("Stocks}", f"Stocks, analyzer: {{partitions: {partitions}}}}}")
+    world = build_world([SourceText("all.yaml", text)], {})
+    assert not world.problems
+    return {name: each for name, each in world.plan.configurations.items() if name != "gateway"}
+
+
 def an_analyzer(limit: int) -> Mapping[str, RoleConfiguration]:
     """Return an analyzer's configuration, another one for each *limit*."""
     world = build_world([SourceText("all.yaml", RESOURCES.replace("LIMIT", str(limit)))], {})
@@ -100,11 +108,13 @@ class AHome:
         self.made: list[ARole] = []
         self.prepare: Callable[[], Awaitable[None]] | None = None
         self.refusals: list[Exception] = []
+        self.names = False
 
-    def make_role(self, _configuration: RoleConfiguration) -> Role:
+    def make_role(self, configuration: RoleConfiguration) -> Role:
         if self.refusals:
             raise self.refusals.pop()
-        self.made.append(ARole(self.notes, f"role {len(self.made) + 1}", self.prepare))
+        label = configuration.name if self.names else f"role {len(self.made) + 1}"
+        self.made.append(ARole(self.notes, label, self.prepare))
         return self.made[-1]
 
     async def accompany(self, _role: Role) -> None:
@@ -223,3 +233,85 @@ async def test_an_instance_that_is_not_wanted_any_more_is_stopped(home: AHome) -
         assert change.action is Action.STOPPED
         assert supervisor.roles == {}
         assert home.notes == ["role 1 is ready", "role 1 has stopped"]
+
+
+async def test_more_partitions_stand_by_before_the_listener_goes_there(home: AHome) -> None:
+    home.names = True
+    async with home.supervisor() as supervisor:
+        await supervisor.apply(everything(1))
+        home.notes.clear()
+        await supervisor.apply(everything(3))
+        assert home.notes == [
+            "analyzer-us-stocks-0 is ready",
+            "analyzer-us-stocks-0 has stopped",
+            "analyzer-us-stocks-1 is ready",
+            "analyzer-us-stocks-2 is ready",
+            "listener-replay is ready",
+            "listener-replay has stopped",
+        ]
+
+
+async def test_partitions_that_are_no_more_stay_until_the_listener_has_left_them(home: AHome) -> None:
+    home.names = True
+    async with home.supervisor() as supervisor:
+        await supervisor.apply(everything(3))
+        home.notes.clear()
+        changes = await supervisor.apply(everything(1))
+        assert home.notes[-3:] == [
+            "listener-replay has stopped",
+            "analyzer-us-stocks-1 has stopped",
+            "analyzer-us-stocks-2 has stopped",
+        ]
+        assert [change.instance for change in changes if change.action is Action.STOPPED] == [
+            "analyzer-us-stocks-1",
+            "analyzer-us-stocks-2",
+        ]
+
+
+async def test_a_listener_does_not_go_where_an_analyzer_did_not_get_ready(home: AHome) -> None:
+    home.names = True
+
+    async def fail_if_new() -> None:
+        if home.made[-1]._label == "analyzer-us-stocks-1":
+            raise ValueError("no memory")
+
+    async with home.supervisor() as supervisor:
+        await supervisor.apply(everything(1))
+        listener = supervisor.roles["listener-replay"]
+        home.prepare = fail_if_new
+        changes = await supervisor.apply(everything(2))
+        assert [(change.instance, change.error) for change in changes if change.error is not None] == [
+            ("analyzer-us-stocks-1", "no memory"),
+            ("listener-replay", "it waits for analyzer-us-stocks-1, which did not get ready"),
+        ]
+        assert supervisor.roles["listener-replay"] is listener
+        home.prepare = None
+        changes = await supervisor.apply(everything(2))
+        assert [change.error for change in changes] == [None, None]
+        assert supervisor.roles["listener-replay"] is not listener
+
+
+async def test_partitions_stay_for_a_listener_that_does_not_follow(home: AHome) -> None:
+    home.names = True
+
+    async def fail() -> None:
+        raise ValueError("no memory")
+
+    async with home.supervisor() as supervisor:
+        await supervisor.apply(everything(3))
+        home.prepare = fail
+        await supervisor.apply(everything(1))
+        assert len(supervisor.roles) == 4
+        home.prepare = None
+        await supervisor.apply(everything(1))
+        assert sorted(supervisor.roles) == ["analyzer-us-stocks-0", "listener-replay"]
+
+
+async def test_a_feed_that_is_no_more_lets_go_of_its_connection_before_another_begins(home: AHome) -> None:
+    home.names = True
+    async with home.supervisor() as supervisor:
+        before = everything(1)
+        await supervisor.apply(before)
+        home.notes.clear()
+        await supervisor.apply({name: each for name, each in before.items() if name.startswith("analyzer")})
+        assert home.notes == ["listener-replay has stopped"]

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from scanplane.local.instance import Accompany, Instance, MakeRole, NotReadyError
 from scanplane.plan.configuration import (
+    AnalyzerConfiguration,
     GatewayConfiguration,
     ListenerConfiguration,
     Role,
@@ -90,10 +91,20 @@ class Supervisor:
             changes.append(Change(instance=name, action=Action.STOPPED))
         for name in sorted(configurations, key=_start_order):
             changes.extend(await self._bring_up(configurations[name], changes))
-        for name in [name for name in removed if _is_analyzer(name)]:
+        for name in [name for name in removed if _is_analyzer(name) and not self._is_fed(name)]:
             await self._end(name)
             changes.append(Change(instance=name, action=Action.STOPPED))
         return changes
+
+    def _is_fed(self, analyzer: str) -> bool:
+        """Whether a listener still publishes to the partition of *analyzer*: one that could not follow a change."""
+        configuration = self._instances[analyzer].configuration
+        return isinstance(configuration, AnalyzerConfiguration) and any(
+            route.market == configuration.market and route.partitions == configuration.partition.count
+            for instance in self._instances.values()
+            if isinstance(instance.configuration, ListenerConfiguration)
+            for route in instance.configuration.routes
+        )
 
     async def _bring_up(self, configuration: RoleConfiguration, changes: Sequence[Change]) -> list[Change]:
         """Start or restart one instance where that is called for, after *changes* were made."""
