@@ -1,0 +1,237 @@
+"""The user's journey on a real cluster: from `helm install` to boards, with changes in mid-session that lose nothing.
+
+One session, played by the simulated provider in a pod. It waits while nobody is connected and never runs ahead of its
+client, so a run that is changed ten times must end like one that was left alone: `scanplane up` on the same session.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cluster import Cluster
+from support.commands import UpProcess
+from support.journeys import SimulatorProcess
+from support.scanners_namespace import SMALL, ScannersNamespace, installed, wait_until
+
+pytestmark = [pytest.mark.server, pytest.mark.journey]
+
+EVENTS = 120_000
+SESSION = ["--events", str(EVENTS), "--patient"]
+SPEED = 400
+BOARDS = ("top-volume", "top-gainers", "leaders")
+
+RESOURCES = """
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {name: massive}
+spec:
+  provider: Massive
+  label: recorded
+  massive: {endpoint: "ENDPOINT", restEndpoint: "REST", apiKeySecretRef: {name: SECRET, key: apiKey}}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {name: us-stocks}
+spec:
+  assetClass: Stocks
+  sessions: {premarket: "04:00", postmarket: "20:00"}
+  reference: {previousClose: Provider, averageVolume: Provider}
+  analyzer: {evaluationInterval: 5s}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: us-stocks-seconds}
+spec:
+  feedRef: {name: massive}
+  marketRef: {name: us-stocks}
+  channels: [SecondAggregates]
+  symbols: ["*"]
+  delivery: {timeToLive: 10m}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: top-volume}
+spec:
+  marketRef: {name: us-stocks}
+  board: {rankBy: volume, limit: 50, columns: [price, change_percent, volume, vwap, high_of_day, low_of_day]}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: top-gainers}
+spec:
+  marketRef: {name: us-stocks}
+  where: price >= 1.0 && volume > 10000.0
+  board: {rankBy: change_percent, limit: 50, columns: [price, change_percent, gap_percent, volume, premarket_high]}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: leaders}
+spec:
+  marketRef: {name: us-stocks}
+  where: change_percent >= 3.0
+  board: {rankBy: dollar_volume, limit: 20, columns: [price, change_percent, dollar_volume]}
+  signal: {when: new_high_of_day, cooldown: 5m}
+"""
+
+DATA_PLANE = {
+    "apiVersion": "scanplane.io/v1alpha1",
+    "kind": "DataPlane",
+    "metadata": {"name": "default"},
+    "spec": {
+        "broker": {"urlSecretRef": {"name": "scanplane-services", "key": "brokerUrl"}},
+        "cache": {"urlSecretRef": {"name": "scanplane-services", "key": "cacheUrl"}},
+        "workloads": {role: {"resources": SMALL} for role in ("listener", "analyzer", "gateway")},
+    },
+}
+
+SECRET = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: provider}
+stringData: {apiKey: demo}
+"""
+
+
+@pytest.fixture(scope="module")
+def scanners(cluster: Cluster) -> Iterator[ScannersNamespace]:
+    """The chart with a simulated provider that has not begun: it waits for its first client."""
+    with installed(
+        cluster, {"simulator.enabled": True, "simulator.speed": SPEED, "simulator.arguments": SESSION}
+    ) as namespace:
+        yield namespace
+
+
+def apply_resources(scanners: ScannersNamespace) -> None:
+    place = f"scanplane-simulator.{scanners.namespace}:8765"
+    text = RESOURCES.replace("ENDPOINT", f"ws://{place}").replace("REST", f"http://{place}")
+    text = text.replace("SECRET", "scanplane-simulator")
+    scanners.kubectl("apply", "--filename", "-", document=json.dumps(DATA_PLANE))
+    scanners.kubectl("apply", "--filename", "-", document=text)
+
+
+def rows(board: Mapping[str, Any]) -> list[Any]:
+    """Return a board as it stands: symbols with their figures, best first."""
+    return list(board["data"]["rows"])
+
+
+def is_applied(listener: Mapping[str, Any], analyzers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every analyzer has evaluated an instant after the last event that came in."""
+    newest = listener.get("figures", {}).get("event_time_unix_seconds", 0.0)
+    return newest > 0 and all(each.get("figures", {}).get("tick_unix_seconds", 0.0) > newest for each in analyzers)
+
+
+def undisturbed(folder: Path) -> dict[str, list[Any]]:
+    """Return the boards that `scanplane up` ends with, nothing changed on the way."""
+    with SimulatorProcess(folder, "market", "--speed", "0", "--hold", *SESSION) as provider:
+        text = RESOURCES.replace("ENDPOINT", provider.url).replace("REST", provider.url.replace("ws:", "http:"))
+        file = folder / "resources.yaml"
+        file.write_text(text.replace("SECRET", "provider") + SECRET)
+        with UpProcess(folder / "up.log", file) as up:
+            provider.wait_until_finished()
+            wait_until(
+                lambda: is_applied(up.status("listener-massive"), [up.status("analyzer-us-stocks-0")]), "all is applied"
+            )
+            return {name: rows(up.get(f"/v1/boards/us-stocks/{name}")) for name in BOARDS}
+
+
+class Journey:
+    """The changes of one session, each waited for, with what they rolled."""
+
+    def __init__(self, scanners: ScannersNamespace) -> None:
+        self.scanners = scanners
+        self.before = scanners.revisions()
+
+    def rolled(self) -> dict[str, int]:
+        """Return what was rolled out since the last question, and how often."""
+        now = self.scanners.revisions()
+        changed = {name: count - self.before.get(name, 0) for name, count in now.items()}
+        self.before = now
+        return {name: count for name, count in changed.items() if count}
+
+    def wait_events(self, share: float) -> None:
+        """Wait until a share of the session has been played."""
+        wait_until(lambda: self.scanners.simulator().get("events", 0) >= share * EVENTS, f"{share:.0%} of the session")
+
+
+def gaps(book: Mapping[str, Any]) -> list[str]:
+    """Return the simulated provider's account of the hand-overs."""
+    lines = [f"{book['connections']['total']} connections, never two at once; between one and the next:"]
+    for before, after in pairwise(book["log"]):
+        gap_ms = (after["openedNs"] - before["closedNs"]) / 1e6
+        login_ms = (after["authenticatedNs"] - after["openedNs"]) / 1e6
+        lines.append(f"  {gap_ms:.0f} ms, and {login_ms:.0f} ms until it was let in")
+    return lines
+
+
+def test_changes_in_mid_session_roll_what_they_must_and_lose_nothing(
+    scanners: ScannersNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = undisturbed(tmp_path)
+    apply_resources(scanners)
+    everything = ["dataplane/default", "feed/massive", "market/us-stocks", "subscription/us-stocks-seconds"]
+    everything += [f"scanner/{name}" for name in BOARDS]
+    scanners.wait_ready(*everything)
+    journey = Journey(scanners)
+    steps: list[str] = []
+
+    journey.wait_events(0.1)
+    scanners.patch("feed/massive", {"staleAfter": "20s"})
+    scanners.wait_ready("feed/massive")
+    assert journey.rolled() == {"listener-massive": 1}
+    assert any("FeedChanged (Feed/massive edited)" in line for line in scanners.events("FeedChanged"))
+    steps.append("a Feed edited: the listener")
+
+    journey.wait_events(0.25)
+    scanners.patch("scanner/leaders", {"board": {"limit": 25}})
+    scanners.wait_ready("scanner/leaders", "market/us-stocks")
+    scanners.patch("scanner/leaders", {"board": {"limit": 20}})
+    scanners.wait_ready("scanner/leaders", "market/us-stocks")
+    assert journey.rolled() == {"analyzer-us-stocks-0": 2}
+    steps.append("a Scanner edited, and back: the analyzer, twice")
+
+    journey.wait_events(0.4)
+    scanners.kubectl("patch", "secret/scanplane-simulator", "--patch", '{"stringData": {"apiKey": "demo\\n"}}')
+    wait_until(lambda: bool(scanners.events("CredentialsRotated")), "the rotation is seen")
+    scanners.wait_ready("feed/massive", "market/us-stocks")
+    assert journey.rolled() == {"listener-massive": 1, "analyzer-us-stocks-0": 1}
+    steps.append("a key rotated: the listener, and the analyzer, which asks the provider for closes with it")
+
+    journey.wait_events(0.55)
+    scanners.kubectl("scale", "market/us-stocks", "--replicas=3")
+    scanners.wait_ready("market/us-stocks", "feed/massive")
+    rolled = journey.rolled()
+    assert rolled.keys() == {"listener-massive", "analyzer-us-stocks-0", "analyzer-us-stocks-1", "analyzer-us-stocks-2"}
+    assert rolled["listener-massive"] == 1
+    steps.append("scaled to three: every analyzer, then the listener")
+
+    journey.wait_events(0.7)
+    scanners.kubectl("rollout", "restart", "deployment/scanplane-analyzer-us-stocks-1")
+    scanners.kubectl("rollout", "status", "deployment/scanplane-analyzer-us-stocks-1", "--timeout=120s", patience_s=130)
+    assert journey.rolled() == {"analyzer-us-stocks-1": 1}
+    steps.append("kubectl rollout restart: that one, and the operator leaves it so")
+
+    wait_until(lambda: bool(scanners.simulator().get("finished")), "the end of the session")
+    wait_until(
+        lambda: is_applied(
+            scanners.roles().get("listener-massive", {}),
+            [scanners.roles().get(f"analyzer-us-stocks-{index}", {}) for index in range(3)],
+        ),
+        "all is applied",
+    )
+    book, roles = scanners.simulator(), scanners.roles()
+    assert book["connections"]["maximum"] == 1
+    assert book["unheard"] == 0
+    assert book["events"] == EVENTS
+    losses = ("missing_batches_total", "repeated_batches_total", "dropped_events_total", "lost_states_total")
+    counts = {f"{name} {figure}": role["figures"].get(figure, 0) for name, role in roles.items() for figure in losses}
+    assert not {what: count for what, count in counts.items() if count}
+    for name in BOARDS:
+        assert rows(scanners.board(name)) == expected[name], name
+    with capsys.disabled():
+        sys.stdout.write("\n" + "".join(f"  {line}\n" for line in (*steps, *gaps(book))))

@@ -1,0 +1,144 @@
+"""A namespace of a real cluster with the chart in it, as its user sees it: apply, wait for conditions, read boards."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from support.chart import CHART, set_values
+from support.cluster import Cluster, CommandFailedError
+
+__all__ = ["ScannersNamespace", "installed"]
+
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
+PATIENCE_S = 240.0
+SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+"""For a node of two processors that holds everything."""
+
+
+class ScannersNamespace:
+    """Scanplane, installed in *namespace*."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def kubectl(self, *arguments: str, document: str | None = None, patience_s: float = 60) -> str:
+        """Run kubectl in the namespace and return its output."""
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, document=document, patience_s=patience_s)
+
+    def get(self, what: str, *more: str) -> dict[str, Any]:
+        """Return an object, or a list."""
+        return dict(json.loads(self.kubectl("get", what, *more, "--output", "json")))
+
+    def patch(self, what: str, spec: Mapping[str, Any]) -> None:
+        """Merge *spec* into a resource's."""
+        self.kubectl("patch", what, "--type", "merge", "--patch", json.dumps({"spec": spec}))
+
+    def wait_ready(self, *names: str) -> None:
+        """Wait until resources are ready in their newest generation."""
+        for name in names:
+            wait_until(lambda: self.is_ready(name), f"{name} is ready")  # noqa: B023  # asked before the next turn
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a resource is ready in its newest generation."""
+        resource = self.get(name)
+        ready = self.condition(name, "Ready", resource)
+        return ready.get("status") == "True" and ready["observedGeneration"] == resource["metadata"]["generation"]
+
+    def condition(self, name: str, kind: str, resource: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a condition of a resource; empty while there is none."""
+        status = (resource or self.get(name)).get("status", {})
+        return next((dict(each) for each in status.get("conditions", []) if each["type"] == kind), {})
+
+    def events(self, reason: str) -> list[str]:
+        """Return what events with *reason* say, as ``feed/massive: note``."""
+        items = self.get("events.events.k8s.io")["items"]
+        return [
+            f"{item['regarding']['kind'].lower()}/{item['regarding']['name']}: {item['note']}"
+            for item in items
+            if item.get("reason") == reason
+        ]
+
+    def revisions(self) -> dict[str, int]:
+        """Return how often each workload was rolled out, by role instance."""
+        items = self.get("deployments", "--selector=app.kubernetes.io/managed-by=scanplane-operator")["items"]
+        return {
+            item["metadata"]["labels"]["app.kubernetes.io/instance"]: int(
+                item["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            )
+            for item in items
+        }
+
+    def pods(self, instance: str) -> set[str]:
+        """Return the names of the pods of a role instance that are not about to end."""
+        items = self.get("pods", f"--selector=app.kubernetes.io/instance={instance}")["items"]
+        return {item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]}
+
+    def ask(self, service: str, path: str) -> dict[str, Any]:
+        """Return what a Service answers, through the API server; empty where it does not answer."""
+        proxy = f"/api/v1/namespaces/{self.namespace}/services/{service}/proxy/{path}"
+        try:
+            return dict(json.loads(self.cluster.kubectl("get", "--raw", proxy)))
+        except (CommandFailedError, ValueError):
+            return {}
+
+    def simulator(self) -> dict[str, Any]:
+        """Return the simulated provider's status; empty while it does not answer."""
+        return self.ask("scanplane-simulator:8765", "simulator/status")
+
+    def board(self, name: str) -> dict[str, Any]:
+        """Return a board of market ``us-stocks`` as the gateway's Service gives it."""
+        return self.ask("scanplane-gateway:8080", f"v1/boards/us-stocks/{name}")
+
+    def roles(self) -> dict[str, dict[str, Any]]:
+        """Return the status of every role instance, as the gateway gives it."""
+        return dict(self.ask("scanplane-gateway:8080", "v1/status").get("roles", {}))
+
+    def operator_log(self) -> list[dict[str, Any]]:
+        """Return the records of the operator's log."""
+        lines = self.kubectl("logs", "deployment/scanplane-operator").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S, pause_s: float = 0.2) -> None:
+    """Look again until *holds*; fail with *what* if it never does."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
+        time.sleep(pause_s)
+
+
+@contextmanager
+def installed(cluster: Cluster, values: Mapping[str, object]) -> Iterator[ScannersNamespace]:
+    """Install the chart with bundled services into a namespace of its own, all of it restricted; take everything away after.
+
+    The definitions are brought and taken too, or left alone where somebody else has them.
+    """
+    definitions = [f"crd/{kind}.scanplane.io" for kind in KINDS]
+    ours = cluster.try_kubectl("get", *definitions).returncode != 0
+    repository, _, tag = cluster.images.scanplane.rpartition(":")
+    everything: dict[str, object] = {
+        "crds.enabled": ours,
+        "image.repository": repository,
+        "image.tag": tag,
+        "bundled.rabbitmq.image": cluster.images.rabbitmq,
+        "bundled.redis.image": cluster.images.redis,
+        "operator.resources": SMALL,
+        "operator.secretsSeconds": 1,
+        "operator.figuresSeconds": 2,
+        "bundled.rabbitmq.resources": SMALL,
+        "bundled.redis.resources": SMALL,
+        "simulator.resources": SMALL,
+        **values,
+    }
+    try:
+        with cluster.namespace("scanners", RESTRICTED) as namespace:
+            arguments = ["install", "scanplane", str(CHART), "--namespace", namespace, *set_values(everything)]
+            cluster.helm(*arguments, "--wait", f"--timeout={PATIENCE_S:.0f}s", patience_s=PATIENCE_S + 20)
+            yield ScannersNamespace(cluster, namespace)
+    finally:
+        if ours:
+            cluster.kubectl("delete", "--ignore-not-found", *definitions)
