@@ -24,6 +24,7 @@ from scanplane.resources.feed import Feed, MassiveFeed, Provider
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Analyzer, Market, Reference, ReferenceFile, ReferenceSource, Sessions
 from scanplane.resources.scanner import Order, Scanner
+from scanplane.resources.subscription import Delivery
 
 __all__ = ["analyzer_configurations", "massive_feed_of"]
 
@@ -69,7 +70,7 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
     sources += [(Kind.SCANNER, scanner_name, scanner) for scanner_name, scanner in scanners.items()]
     sources += [(Kind.FEED, feed, label) for feed, label in labels.items()]
     sources += [
-        (Kind.SUBSCRIPTION, each.metadata.name, (each.spec.channels, each.spec.delivery, each.spec.feed_ref))
+        (Kind.SUBSCRIPTION, each.metadata.name, (each.spec.channels, _queue(each.spec.delivery), each.spec.feed_ref))
         for each in subscriptions_to(acceptance, name)
     ]
     return AnalyzerConfiguration(
@@ -91,6 +92,11 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
         ),
         sources=sources_of(sources),
     )
+
+
+def _queue(delivery: Delivery | None) -> tuple[str | None, int | None]:
+    """Return what of a delivery an analyzer declares its queue with; how batches are published is the listener's own."""
+    return (None, None) if delivery is None else (delivery.time_to_live, delivery.max_bytes)
 
 
 def _streams(acceptance: Acceptance, market: Market) -> tuple[Stream, ...]:

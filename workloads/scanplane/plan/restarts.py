@@ -4,7 +4,7 @@ import enum
 
 from msgspec import Struct
 
-from scanplane.plan.configuration import RoleConfiguration
+from scanplane.plan.configuration import RoleConfiguration, secrets_of
 
 __all__ = ["Restart", "RestartReason", "explain_restart"]
 
@@ -43,6 +43,6 @@ def explain_restart(old: RoleConfiguration, new: RoleConfiguration) -> Restart:
         causes.append(f"{source} {change}")
         kinds.add(source.partition("/")[0])
     reasons = [reason for reason in RestartReason if reason.removesuffix("Changed") in kinds]
-    if old.credentials_digest != new.credentials_digest:
+    if old.credentials_digest != new.credentials_digest and secrets_of(old) == secrets_of(new):
         reasons.append(RestartReason.CREDENTIALS_ROTATED)
     return Restart(tuple(reasons) or (RestartReason.CONFIGURATION_CHANGED,), tuple(causes))
