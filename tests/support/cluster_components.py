@@ -74,6 +74,11 @@ class Node:
         return self.folder / "kubeconfigs" / user
 
 
+def context_name(folder: Path) -> str:
+    """Return what kubeconfigs call the cluster in *folder*."""
+    return f"scanplane-{folder.name}"
+
+
 def components(node: Node) -> dict[str, Component]:
     """Return every process in the order of starting: those up to kube-apiserver at once, the others when it is ready."""
     here, addresses = node.folder, node.addresses
@@ -152,7 +157,7 @@ def _as_text(document: Mapping[str, Any]) -> str:
 
 
 def _kubeconfig(node: Node, name: str, token: str) -> str:
-    context = f"scanplane-{node.folder.name}"
+    context = context_name(node.folder)
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -284,7 +289,7 @@ def _corefile(node: Node) -> str:
     errors
     ready {node.addresses.node}:{DNS_READY_PORT}
     kubernetes {zones} {{
-        kubeconfig {node.kubeconfig("coredns")} scanplane-{node.folder.name}
+        kubeconfig {node.kubeconfig("coredns")} {context_name(node.folder)}
         ttl 0
     }}
 }}

@@ -18,7 +18,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ import httpx
 
 from support import cluster_certificates, cluster_components
 from support.cluster_cgroups import make_control_groups, remove_control_groups
-from support.cluster_components import ADMINISTRATOR, DNS_READY_PORT, NODE, Node
+from support.cluster_components import ADMINISTRATOR, DNS_READY_PORT, NODE, Node, context_name
 from support.cluster_network import connect
 from support.images import Image, project_image, server_images
 from support.kubernetes_build import kubernetes_binary, program_on_hand, say
@@ -36,6 +36,9 @@ __all__ = ["OneNode", "clear", "running_node", "start_node", "why_not"]
 
 READY_WITHIN_SECONDS = 90.0
 STOPPED_WITHIN_SECONDS = 30.0
+LONGEST_FOLDER = 80
+"""In characters: the paths of sockets end at 107."""
+
 _BUILT = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns")
 _PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _NEEDED = ("etcd", "containerd", "runc", "ctr", "iptables", "ip", "nsenter", "unshare", "openssl")
@@ -62,6 +65,11 @@ class OneNode:
         return self.folder / "kubeconfigs" / ADMINISTRATOR
 
     @property
+    def context(self) -> str:
+        """What the kubeconfig calls the cluster."""
+        return context_name(self.folder)
+
+    @property
     def is_running(self) -> bool:
         """Tell whether the cluster's process is still there."""
         return _begun(self.process) == self.begun
@@ -72,7 +80,11 @@ class OneNode:
         if image.names[0] not in known:
             self._ctr("images", "import", str(image.archive))
         for name in image.names[1:]:
-            self._ctr("images", "tag", "--force", image.names[0], name)
+            self.tag_image(image.names[0], name)
+
+    def tag_image(self, name: str, other: str) -> None:
+        """Make the image *name* known as *other* too. Raises RuntimeError."""
+        self._ctr("images", "tag", "--force", name, other)
 
     def logs(self, component: str, lines: int = 12) -> str:
         """Return the end of a component's log."""
@@ -106,14 +118,28 @@ def why_not() -> str | None:
     return None
 
 
-def start_node(folder: Path, *, detached: bool = False, report: Report = say) -> OneNode:
-    """Start a cluster that keeps everything in *folder*, which must not be there yet, and load the images.
+def all_images(report: Report) -> Iterator[Image]:
+    """Give every image that tests use, each as soon as it is made."""
+    yield from server_images(report)
+    yield project_image(report)
+
+
+def start_node(
+    folder: Path,
+    *,
+    detached: bool = False,
+    images: Callable[[Report], Iterable[Image]] = all_images,
+    report: Report = say,
+) -> OneNode:
+    """Start a cluster that keeps everything in *folder*, which must not be there yet, and load *images*.
 
     A *detached* one outlives this process; else the kernel ends it with the calling thread.
     Raises RuntimeError with the end of the log of the component that did not become ready, and leaves nothing behind.
     """
     if reason := why_not():
         raise RuntimeError(reason)
+    if len(str(folder)) > LONGEST_FOLDER:
+        raise RuntimeError(f"{folder} is too long a path for the sockets in it: {LONGEST_FOLDER} characters at most")
     binaries = {name: kubernetes_binary(name, report) for name in _BUILT}
     binaries |= {name: Path(shutil.which(name) or name) for name in ("etcd", "containerd")}
     begun = time.monotonic()
@@ -123,13 +149,13 @@ def start_node(folder: Path, *, detached: bool = False, report: Report = say) ->
     os.mkfifo(folder / "orders", 0o600)
     make_control_groups(_control_group(folder))
     process = _start_init(folder, detached=detached)
-    cluster = OneNode(folder, process.pid, _begun(process.pid) or "")
+    cluster = OneNode(folder, process, _begun(process) or "")
     try:
-        addresses = connect(process.pid)
+        addresses = connect(process)
         node = Node(folder, addresses, _control_group(folder), binaries, _plugins() or Path())
         _write_files(node)
         (folder / "state.json").write_text(json.dumps({"process": cluster.process, "begun": cluster.begun}))
-        _Startup(cluster, node, report).run()
+        _Startup(cluster, node, report).run(images)
     except BaseException:
         cluster.stop()
         raise
@@ -162,13 +188,14 @@ class _Startup:
         self._deadline = time.monotonic() + READY_WITHIN_SECONDS
         self._started: list[str] = []
 
-    def run(self) -> None:
+    def run(self, images: Callable[[Report], Iterable[Image]]) -> None:
         with ThreadPoolExecutor(1) as pool:
+            self._wait("init", (self._node.folder / "begun").exists)
             self._start(*_FIRST)
             verified = ssl.create_default_context(cafile=str(self._node.folder / "certificates/ca.crt"))
             with httpx.Client(verify=verified, headers=self._authorization(), timeout=5) as client:
                 self._wait("containerd", self._node.containerd.exists)
-                loading = pool.submit(self._load_images)
+                loading = pool.submit(self._load, images)
                 self._wait("kube-apiserver", lambda: client.get(f"{self._node.server}/readyz").is_success)
                 self._report("The API server answers.")
                 self._start(*(name for name in cluster_components.components(self._node) if name not in _FIRST))
@@ -179,10 +206,9 @@ class _Startup:
                 self._report("The node is ready; loading images ...")
                 loading.result()
 
-    def _load_images(self) -> None:
-        for image in server_images(self._report):
+    def _load(self, images: Callable[[Report], Iterable[Image]]) -> None:
+        for image in images(self._report):
             self._cluster.load_image(image)
-        self._cluster.load_image(project_image(self._report))
 
     def _start(self, *names: str) -> None:
         for name in names:
@@ -207,6 +233,7 @@ class _Startup:
         return conditions.get("Ready") == "True" and not node["spec"].get("taints")
 
     def _wait(self, component: str, ready: Callable[[], bool]) -> None:
+        """Ask *ready* until it says yes. Raises RuntimeError with the end of the log of what ended or is late."""
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if ready():
@@ -228,8 +255,8 @@ class _Startup:
                 raise RuntimeError(f"{name} ended with {ended.read_text()}:\n{self._cluster.logs(name)}")
 
 
-def _start_init(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
-    """Start the first process in namespaces of its own; the process that is returned ends when all in them has ended."""
+def _start_init(folder: Path, *, detached: bool) -> int:
+    """Start the first process in namespaces of its own; return the id of a process that ends when all in them has ended."""
     unshare = [
         "unshare",
         "--net",
@@ -241,7 +268,7 @@ def _start_init(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
         "--propagation=private",
     ]
     with (folder / "logs" / "init.log").open("wb") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*unshare, sys.executable, "-I", str(_INIT), str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -249,6 +276,8 @@ def _start_init(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=None if detached else _end_with_parent,  # noqa: PLW1509  # one system call, nothing that locks
         )
+    process.returncode = 0  # a cluster is found again by the id alone, so it is reaped by that
+    return process.pid
 
 
 def _end_with_parent() -> None:
