@@ -71,13 +71,15 @@ class Services(Struct, frozen=True, kw_only=True):
 class MassiveConnection(Struct, frozen=True, kw_only=True, tag="Massive", tag_field="provider"):
     """``endpoint`` is complete: ``wss://socket.massive.com/stocks``.
 
-    ``rest_endpoint`` belongs to the same provider; empty where an endpoint of the user's own comes without one.
+    ``rest_endpoint`` belongs to the same provider; empty where an endpoint of the user's own comes without one. ``feed`` says
+    which of the provider's feeds it is; another one is another connection, even by way of the same endpoint.
     """
 
     endpoint: str
     rest_endpoint: str
     api_key: SecretKey
     asset_class: AssetClass
+    feed: str | None = None
 
 
 class ReplayConnection(Struct, frozen=True, kw_only=True, tag="Replay", tag_field="provider"):

@@ -88,11 +88,12 @@ def _connection(feed: Feed, asset_class: AssetClass) -> MassiveConnection | Repl
         rest_endpoint=massive.rest_endpoint or (MASSIVE_REST_ENDPOINT if massive.endpoint is None else ""),
         api_key=secret_key(massive.api_key_secret_ref),
         asset_class=asset_class,
+        feed=massive.feed,
     )
 
 
 def _endpoint(massive: MassiveFeed, asset_class: AssetClass) -> str:
     if massive.endpoint is not None:
         return endpoint_at(massive.endpoint, asset_class)
-    assert massive.feed is not None, "the model's rules ask for exactly one of feed and endpoint"
+    assert massive.feed is not None, "the model's rules ask for a feed or an endpoint"
     return endpoint_of(massive.feed, asset_class)

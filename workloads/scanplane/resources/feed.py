@@ -41,16 +41,22 @@ class MassiveFeedName(enum.StrEnum):
 
 
 class MassiveFeed(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A connection to Massive (formerly Polygon): one of its feeds, or an endpoint that speaks its protocol."""
+    """A connection to Massive (formerly Polygon): one of its feeds, an endpoint that speaks its protocol, or both."""
 
     api_key_secret_ref: Annotated[SecretKeyReference, Meta(description="The Secret key that holds the API key.")]
-    feed: Annotated[MassiveFeedName, Meta(description="Which of Massive's feeds to use.")] | None = None
+    feed: (
+        Annotated[
+            MassiveFeedName,
+            Meta(description="Which of Massive's feeds it is: its host, its delay, and what it carries."),
+        ]
+        | None
+    ) = None
     endpoint: (
         Annotated[
             str,
             Meta(
                 description="WebSocket URL of a server that speaks Massive's protocol, up to but without the market's "
-                "name, such as ws://simulator:8765. Instead of feed.",
+                "name, such as ws://simulator:8765. The feed's own if left out; with a feed, a relay of it.",
                 pattern=r"^wss?://[^\s/]+(/[^\s]*)?$",
                 extra=wording(
                     "a WebSocket URL",
@@ -107,9 +113,9 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
                 extra={
                     "rules": (
                         rule(
-                            "has(self.feed) != has(self.endpoint)",
-                            "set exactly one of feed and endpoint",
-                            lambda massive: ("feed" in massive) != ("endpoint" in massive),
+                            "has(self.feed) || has(self.endpoint)",
+                            "set feed (what arrives), endpoint (where it comes from), or both",
+                            lambda massive: "feed" in massive or "endpoint" in massive,
                         ),
                     )
                 },
