@@ -2,7 +2,7 @@
 {{- define "scanplane.rules" -}}
 - apiGroups: [scanplane.io]
   resources: [dataplanes, feeds, markets, subscriptions, scanners]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [scanplane.io]
   resources: [dataplanes/status, feeds/status, markets/status, subscriptions/status, scanners/status]
   verbs: [patch]
@@ -27,7 +27,7 @@
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- if .Values.workloads.podDisruptionBudgets }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
