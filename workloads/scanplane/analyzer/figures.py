@@ -50,7 +50,7 @@ def _figures(work: PartitionWork) -> dict[str, float]:
         "evaluations_total": consumed.ticks,
         "malformed_batches_total": consumed.malformed_batches,
         "state_saves_total": consumed.saves,
-        "lost_states_total": consumed.lost_states + work.lost_states,
+        "lost_states_total": consumed.lost_states + work.lost_states + seen.unknown_beginnings,
         "repeated_batches_total": seen.repeated_batches,
         "outdated_batches_total": seen.outdated_batches,
         "missing_batches_total": seen.missing_batches,

@@ -68,7 +68,7 @@ class Passage:
             self._positions.end(header.feed)
             await self.look()
             return self._leave_aside(header)
-        self._positions.join(header.feed, header.layout_since)
+        self._positions.meet(header)
         return Admission.LET_IN
 
     async def _admit_ahead(self, header: BatchHeader) -> Admission:

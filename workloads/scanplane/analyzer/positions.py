@@ -55,6 +55,7 @@ class PositionCounts(Struct, kw_only=True):
     missing_batches: int = 0
     handovers: int = 0
     lost_seals: int = 0
+    unknown_beginnings: int = 0
 
 
 def decode_positions(saved: bytes) -> dict[str, Position]:
@@ -86,6 +87,11 @@ class Positions:
         if header.layout_since == known.layout_since:
             return Relation.PAST if known.sealed else Relation.HERE
         return Relation.AHEAD if header.layout_since > known.layout_since else Relation.PAST
+
+    def meet(self, header: BatchHeader) -> None:
+        """Take a feed in that was not heard here before; one that is in the middle of its count was heard by somebody."""
+        self.counts.unknown_beginnings += header.first_sequence > 0
+        self.join(header.feed, header.layout_since)
 
     def join(self, feed: str, layout_since: int) -> None:
         """Take *feed* in with the stay that began at *layout_since*; what it is numbered by is known with its first batch."""
@@ -128,7 +134,9 @@ class Positions:
             self.counts.handovers += known.epoch > 0
             if header.numbered_since == known.numbered_since:
                 expected = known.sequence + 1
-        self.counts.missing_batches += header.sequence - expected
+        missing = header.sequence - expected
+        self.counts.missing_batches += missing
+        self.counts.unknown_beginnings += missing > 0 and (known is None or known.epoch == 0)
         self._by_feed[header.feed] = Position(
             header.epoch, header.sequence, header.numbered_since, header.layout_since, header.is_seal
         )

@@ -210,6 +210,11 @@ class Analyzer(LifecycleRole):
             self._lifecycle.report_problem("cache", min(problems))
         else:
             self._lifecycle.clear_problem("cache")
+        for partition, work in self._works.items():
+            if work.positions is not None and work.positions.counts.unknown_beginnings:
+                self._lifecycle.report_problem(
+                    "state", f"{self.name} begins in the middle: something that was sent to {partition} before is lost"
+                )
 
     def status(self) -> RoleStatus:
         """The figures of this moment."""
