@@ -1,0 +1,166 @@
+"""The Helm chart's life on a real cluster: installed, looked at, tested, upgraded, removed and installed again.
+
+What is stored by each step is held against a bare API server in tests/integration; here pods run and boards move.
+"""
+
+import json
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from support.chart import CHART, set_values
+from support.cluster import Cluster, CommandFailedError
+
+pytestmark = [pytest.mark.server, pytest.mark.journey]
+
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+PATIENCE_S = 180.0
+KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
+
+
+class Installation:
+    """A namespace with the chart's release ``scanplane`` in it."""
+
+    def __init__(self, cluster: Cluster, namespace: str, *, definitions: bool) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        repository, _, tag = cluster.images.scanplane.rpartition(":")
+        self._values: Mapping[str, object] = {
+            "crds.enabled": definitions,
+            "image.repository": repository,
+            "image.tag": tag,
+            "bundled.rabbitmq.image": cluster.images.rabbitmq,
+            "bundled.redis.image": cluster.images.redis,
+            "simulator.enabled": True,
+        }
+
+    def helm(self, verb: str, values: Mapping[str, object] | None = None) -> str:
+        chart = [] if verb in {"test", "uninstall"} else [str(CHART), *set_values({**self._values, **(values or {})})]
+        waits = [] if verb == "test" else ["--wait", f"--timeout={PATIENCE_S:.0f}s"]
+        logs = ["--logs"] if verb == "test" else []
+        arguments = (verb, "scanplane", "--namespace", self.namespace, *chart, *waits, *logs)
+        done = self.cluster.try_helm(*arguments, patience_s=PATIENCE_S + 20)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "violate" not in done.stderr, "Pod Security warns of something"
+        return done.stdout
+
+    def kubectl(self, *arguments: str, document: str | None = None, patience_s: float = 60) -> str:
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, document=document, patience_s=patience_s)
+
+    def get(self, what: str, *more: str) -> dict[str, Any]:
+        return dict(json.loads(self.kubectl("get", what, *more, "-o", "json")))
+
+    def password(self, service: str) -> str:
+        return b64decode(self.get(f"secret/scanplane-{service}")["data"]["password"]).decode()
+
+    def resources(self) -> dict[str, str]:
+        """Return the uid of every custom resource by kind and name."""
+        items = self.get(",".join(KINDS))["items"]
+        return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
+
+    def workload_pods(self) -> set[str]:
+        """Return the uids of the pods that the operator made."""
+        items = self.get("pods", "-l", "app.kubernetes.io/managed-by=scanplane-operator")["items"]
+        return {item["metadata"]["uid"] for item in items}
+
+    def wait_ready(self) -> None:
+        names = [name.lower() for name in self.resources()]
+        wait = ("wait", "--for=condition=Ready", f"--timeout={PATIENCE_S:.0f}s", *names)
+        self.kubectl(*wait, patience_s=PATIENCE_S + 10)
+
+    def board(self) -> dict[str, Any]:
+        """Return the board of the most traded stocks as the gateway's Service gives it; empty if there is none."""
+        path = (
+            f"/api/v1/namespaces/{self.namespace}/services/scanplane-gateway:8080/proxy/v1/boards/us-stocks/top-volume"
+        )
+        try:
+            return dict(json.loads(self.cluster.kubectl("get", "--raw", path)))
+        except CommandFailedError:
+            return {}
+
+    def wait_for_new_board(self) -> dict[str, Any]:
+        """Wait until the board changes twice, and return it: one that moves, whatever was there before."""
+        seen: list[object] = []
+
+        def moved() -> bool:
+            board = self.board()
+            tick = board.get("freshness", {}).get("tickNs", 0)
+            if board.get("data", {}).get("rows") and tick not in seen:
+                seen.append(tick)
+            return len(seen) > 2
+
+        wait_until(moved, "boards move")
+        return self.board()
+
+
+def say(line: str) -> None:
+    print(line)  # noqa: T201  # a finding
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def installation(cluster: Cluster) -> Iterator[Installation]:
+    """A namespace in which Pod Security refuses all that is not restricted; nothing is installed yet.
+
+    The definitions are brought and taken by this test, or, where somebody else has them here, left alone.
+    """
+    definitions = [f"crd/{kind}.scanplane.io" for kind in KINDS]
+    ours = cluster.try_kubectl("get", *definitions).returncode != 0
+    try:
+        with cluster.namespace("chart", RESTRICTED) as namespace:
+            yield Installation(cluster, namespace, definitions=ours)
+    finally:
+        if ours:
+            cluster.kubectl("delete", "--ignore-not-found", *definitions)
+
+
+def test_from_install_to_boards_and_through_upgrade_and_removal(installation: Installation) -> None:
+    begun = time.monotonic()
+    notes = installation.helm("install", {"networkPolicies.enabled": True, "workloads.podDisruptionBudgets": True})
+    say(f"installed, every pod ready: {time.monotonic() - begun:.1f} s")
+    assert f"kubectl apply -n {installation.namespace}" in notes
+
+    text = installation.get("configmap/scanplane-simulator-resources")["data"]["resources.yaml"]
+    installation.kubectl("apply", "-f", "-", document=text)
+    applied = installation.resources()
+    assert len(applied) == len([document for document in yaml.safe_load_all(text) if document])
+    board = installation.wait_for_new_board()
+    say(f"boards through the gateway: {time.monotonic() - begun:.1f} s after helm install")
+    assert board["freshness"]["delay"] == "2014-03-26, real closes and volumes, synthetic path"
+    installation.wait_ready()
+
+    told = installation.helm("test")
+    say(told[told.index("POD LOGS") :] if "POD LOGS" in told else told)
+    assert "Phase:          Succeeded" in told
+
+    passwords = {service: installation.password(service) for service in ("rabbitmq", "redis")}
+    installation.helm("upgrade", {"operator.logLevel": "Debug", "commonLabels": {"changed": "yes"}})
+    assert {service: installation.password(service) for service in passwords} == passwords
+    assert installation.resources() == applied
+    installation.wait_for_new_board()
+    say("upgraded: passwords, resources and boards are kept")
+
+    pods = installation.workload_pods()
+    installation.helm("uninstall")
+    assert installation.resources() == applied
+    assert installation.workload_pods() == pods
+    installation.cluster.kubectl("get", *(f"crd/{kind}.scanplane.io" for kind in KINDS))
+    assert not installation.get("deployments", "-l", "app.kubernetes.io/managed-by=Helm")["items"]
+    say("uninstalled: definitions, resources and workloads are kept")
+
+    begun = time.monotonic()
+    installation.helm("install")
+    assert installation.resources() == applied
+    installation.wait_for_new_board()
+    installation.wait_ready()
+    say(f"installed again: boards move {time.monotonic() - begun:.1f} s later, with the same resources")
