@@ -1,4 +1,4 @@
-"""What is wrong is said in conditions, events and the log, with its place; what ran goes on; what is mended recovers by itself."""
+"""What is wrong is said in conditions, events and the log, with its place; what ran goes on, and what is mended recovers."""
 
 import json
 from pathlib import Path
