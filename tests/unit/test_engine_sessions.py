@@ -148,3 +148,12 @@ def test_what_happens_around_the_clock_is_regular() -> None:
     engine.tick(Tick(new_york("2026-03-14 04:00:01")))
     known = features(engine, "AAA")
     assert (known["session"], known["high"], known["open"]) == ("regular", 12.0, 10.0)
+
+
+def test_the_session_is_that_of_the_last_tick() -> None:
+    engine = an_engine()
+    seen = [engine.session]
+    for at in ("2026-03-10 04:00", "2026-03-10 09:30", "2026-03-10 16:00", "2026-03-10 20:00", "2026-03-11 03:00"):
+        engine.tick(Tick(new_york(at)))
+        seen.append(engine.session)
+    assert seen == ["closed", "premarket", "regular", "postmarket", "closed", "closed"]

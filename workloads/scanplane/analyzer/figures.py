@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from scanplane.analyzer.partition_work import PartitionWork
+from scanplane.engine.sessions import Session
 
 __all__ = ["figures_of", "totals_of"]
+
+_SESSIONS = {Session.CLOSED: 0.0, Session.PREMARKET: 1.0, Session.REGULAR: 2.0, Session.POSTMARKET: 3.0}
+"""What the operator knows an open market by."""
 
 
 def totals_of(work: PartitionWork) -> dict[str, float]:
@@ -26,6 +30,7 @@ def figures_of(
     for figures in each:
         _add(summed, figures)
     summed["tick_unix_seconds"] = min(figures["tick_unix_seconds"] for figures in each)
+    summed["session"] = max(figures["session"] for figures in each)
     scanners: dict[str, dict[str, float]] = {}
     for work in works:
         if work.engine is not None:
@@ -61,5 +66,6 @@ def _figures(work: PartitionWork) -> dict[str, float]:
         "signals_repeated_total": written.signals_repeated,
         "cache_failures_total": written.failures,
         "tick_unix_seconds": consumption.tick_ns / 1e9,
+        "session": _SESSIONS[engine.session],
         **engine.figures(),
     }

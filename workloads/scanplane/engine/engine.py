@@ -38,7 +38,7 @@ from scanplane.engine.frame import FeatureFrame
 from scanplane.engine.quotes import apply_quotes
 from scanplane.engine.reference_data import ReferenceData
 from scanplane.engine.scanners import CompiledScanner
-from scanplane.engine.sessions import TradingCalendar, TradingDay
+from scanplane.engine.sessions import Session, TradingCalendar, TradingDay
 from scanplane.engine.snapshots import Header, SnapshotFields, StateReader
 from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION, MINUTE_BARS, REFERENCE_COLUMNS, SECOND_BARS
 from scanplane.engine.symbols import SymbolTable
@@ -109,6 +109,13 @@ class Engine:
     def tick_ns(self) -> int:
         """The instant of the last evaluation, of this engine or of the state that it took up; 0 before the first."""
         return max(0, self._tick_ns)
+
+    @property
+    def session(self) -> Session:
+        """The session at the last evaluation; closed before the first."""
+        if self._day is None or self._tick_ns == _BEFORE_TIME:
+            return Session.CLOSED
+        return self._day.session_at(self._tick_ns)
 
     def figures(self) -> dict[str, float]:
         """Return the totals as figures for metrics and status, by name."""
