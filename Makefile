@@ -58,7 +58,7 @@ cluster: $(VENV)/.development ## A real one-node Kubernetes in the background, w
 cluster-down: $(VENV)/.development ## End it and remove what it kept
 	@$(RUN)/python tests/cluster down
 
-IMAGE ?= scanplane:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' workloads/scanplane/__init__.py)
+IMAGE ?= localhost/scanplane:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' workloads/scanplane/__init__.py)
 image: ## Build the image IMAGE=name:tag with buildah, podman or docker, whichever is there
 	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "Install buildah, podman or docker."; exit 1; }; \
 	"$$builder" build --file images/Containerfile --tag $(IMAGE) .

@@ -3,6 +3,8 @@
 import json
 import os
 import ssl
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +17,8 @@ import pytest
 from support.cluster import Cluster, CommandFailedError
 from support.cluster_choice import CONTEXT_VARIABLE, open_cluster
 from support.cluster_network import networks_in_use
-from support.cluster_node import start_node
-from support.images import server_images
+from support.cluster_node import clear, running_node, start_node
+from support.images import REPOSITORY, server_images
 
 pytestmark = pytest.mark.server
 
@@ -244,7 +246,7 @@ def processes_of(folder: Path) -> list[str]:
 @pytest.mark.usefixtures("own_cluster_only")
 def test_a_second_cluster_stands_beside_the_first_and_leaves_nothing(empty_place: Path, cluster: Cluster) -> None:
     folder = empty_place / "second"
-    before = (mounts(), networks_in_use(), control_groups())
+    before = (mounts(), networks_in_use(), control_groups("second"))
     begun = time.monotonic()
     second = start_node(folder, images=lambda _report: server_images()[:1], report=print)
     started = time.monotonic() - begun
@@ -264,14 +266,47 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_nothing(empty_place
         begun = time.monotonic()
         second.stop()
     print(f"started in {started:.1f} s, gone in {time.monotonic() - begun:.1f} s")  # noqa: T201  # a finding
-    assert (mounts(), networks_in_use(), control_groups()) == before
+    assert (mounts(), networks_in_use(), control_groups("second")) == before
     assert processes_of(folder) == []
     assert not folder.exists()
     assert cluster.kubectl("get", "node", cluster.node)
 
 
-def control_groups() -> set[Path]:
-    return set(Path("/sys/fs/cgroup").glob("**/scanplane-second*"))
+STARTS_AND_WAITS = """\
+import sys, time
+from pathlib import Path
+from support.cluster_node import start_node
+start_node(Path(sys.argv[1]), images=lambda _report: [], report=lambda _line: None)
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("own_cluster_only")
+def test_a_session_that_is_killed_takes_its_cluster_with_it(empty_place: Path) -> None:
+    folder = empty_place / "killed"
+    session = subprocess.Popen(
+        [sys.executable, "-c", STARTS_AND_WAITS, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with session:
+        assert session.stdout is not None
+        assert session.stdout.readline() == "started\n"
+        assert len(processes_of(folder)) > 8
+        session.kill()
+    deadline = time.monotonic() + 20
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    assert running_node(folder) is None
+    clear(folder)
+    assert not control_groups("killed")
+
+
+def control_groups(name: str) -> set[Path]:
+    return set(Path("/sys/fs/cgroup").glob(f"**/scanplane-{name}*"))
 
 
 def test_a_context_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from support.cluster_node import OneNode, clear, running_node, start_node
-from support.images import ImageNames, image_names, project_image, server_images
+from support.images import REPOSITORY, ImageNames, image_names, project_image, server_images
 from support.kubernetes_build import program_on_hand, scanplane_cache
 
 __all__ = ["development_folder", "main"]
@@ -56,21 +58,36 @@ def _up() -> int:
     project = project_image(_say)
     for image in [*server_images(_say), project]:
         cluster.load_image(image)
-    _say_next(cluster, image_names(project))
+    images = image_names(project)
+    for name, other in _names_of_the_chart(images).items():
+        cluster.tag_image(name, other)
+    _say_next(cluster, images)
     return 0
+
+
+def _names_of_the_chart(images: ImageNames) -> dict[str, str]:
+    """Return each image's name and what the chart calls it by default: commands of the documentation work as they are."""
+    chart = REPOSITORY / "charts/scanplane"
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    version = yaml.safe_load((chart / "Chart.yaml").read_text())["appVersion"]
+    return {
+        images.scanplane: f"{values['image']['repository']}:{values['image']['tag'] or version}",
+        images.rabbitmq: values["bundled"]["rabbitmq"]["image"],
+        images.redis: values["bundled"]["redis"]["image"],
+    }
 
 
 def _say_next(cluster: OneNode, images: ImageNames) -> None:
     programs = _programs()
-    repository, _, tag = images.scanplane.rpartition(":")
+    tag = images.scanplane.rpartition(":")[2]
     _say(f"""
-The cluster is up. Its images: {images.scanplane} (also :test), {images.rabbitmq}, {images.redis}
+The cluster is up. Its images, also under the names that the chart has for them:
+  {images.scanplane} (and :test), {images.rabbitmq}, {images.redis}
 
   export KUBECONFIG={cluster.kubeconfig}{f" PATH={programs}:$PATH" if programs else ""}
   kubectl get nodes
-  helm install scanplane charts/scanplane --namespace scanners --create-namespace \\
-    --set image.repository={repository} --set image.tag={tag}
-  make cluster         # again: loads the image of the source as it is then
+  helm install scanplane charts/scanplane -n scanners --create-namespace --set simulator.enabled=true
+  make cluster         # after an edit: loads its image; then: helm upgrade ... --set image.tag={tag}, as it prints
   make cluster-down""")
 
 
