@@ -309,7 +309,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(first=st.integers(1, 3), actions=ACTIONS, last=st.integers(1, 3))
 def test_every_batch_is_applied_once_and_in_order_whatever_happens(
     first: int, actions: list[tuple[str, str, int]], last: int

@@ -31,6 +31,7 @@ from scanplane.telemetry.status import Phase, RoleStatus
 __all__ = ["Analyzer"]
 
 LOOK_S = 0.1
+LOOKED_AT_ONCE = 8
 PATIENCE_S = 3.0
 """A layout that is not left for longer shows as a problem."""
 TIDY_S = 0.5
@@ -159,7 +160,8 @@ class Analyzer(LifecycleRole):
 
     async def _wait_for_others(self, situation: Situation, stop: asyncio.Event) -> None:
         """Wait until the stage is over in every partition; say which ones are waited for if that takes long."""
-        since, pauses = time.monotonic(), Backoff(first_seconds=0.01, longest_seconds=LOOK_S)
+        longest_s = LOOK_S * max(1, len(situation.saved) / LOOKED_AT_ONCE)  # all of them look at all of them
+        since, pauses = time.monotonic(), Backoff(first_seconds=0.01, longest_seconds=longest_s)
         while not stop.is_set():
             now = await self._survey.situation()
             if now.stage.number != situation.stage.number:

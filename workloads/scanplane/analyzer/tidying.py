@@ -44,7 +44,8 @@ class Tidying:
             member in saved and saved[member].stage == stage.number and saved[member].is_settled
             for member in stage.members
         )
-        if not settled or any(path and path[-1].partitions != count for path in situation.paths.values()):
+        paths = [path for feed, path in situation.paths.items() if path and feed in situation.feeds]
+        if not settled or any(path[-1].partitions != count for path in paths):
             return False
         await self._remove_states([partition for partition in saved if partition.count != count])
         boards = await self._cache.list_keys(keys.boards_prefix(self._namespace, self._market))

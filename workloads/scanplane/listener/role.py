@@ -108,7 +108,8 @@ class Listener(LifecycleRole):
         """Hold the connection until *stop*; then close it, publish what was received, and leave the routes' states."""
         assert self._connection is not None
         connection = self._connection
-        states = _decode_memo(hold.memo) or self._states
+        handed_over = _decode_memo(hold.memo)
+        states = handed_over or self._states
         not_before = time.monotonic() + (TAKE_OVER_S if hold.abandoned else 0.0)
         async with AsyncExitStack() as stack:
             stack.callback(self._end_term)
@@ -118,7 +119,10 @@ class Listener(LifecycleRole):
                 )
             hold.leave(_encode_memo(_without_paths(states)))  # in case that this term ends before it has begun
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
-            self._routers = [await self._make_router(route, hold, states) for route in self._configuration.routes]
+            self._routers = [
+                await self._make_router(route, hold.generation, states, is_handed_over=bool(handed_over))
+                for route in self._configuration.routes
+            ]
             self._pipeline = pipeline = Pipeline(
                 self._buffer,
                 connection.decoder,
@@ -170,13 +174,15 @@ class Listener(LifecycleRole):
         self._totals.end()
         self._states = {router.route.market: router.state for router in self._routers}
 
-    async def _make_router(self, route: Route, hold: BatonHold, states: dict[str, RouteState]) -> Router:
+    async def _make_router(
+        self, route: Route, epoch: int, states: dict[str, RouteState], *, is_handed_over: bool
+    ) -> Router:
         """Come to the route's number of partitions, whatever it was before, and go on there."""
-        configuration, epoch = self._configuration, hold.generation
+        configuration = self._configuration
         change = LayoutChange(
             self._services.broker, self._services.cache, configuration.services.namespace, configuration.feed, epoch
         )
-        path, state = await change.enter(route, states.get(route.market), is_handed_over=bool(hold.memo))
+        path, state = await change.enter(route, states.get(route.market), is_handed_over=is_handed_over)
         return Router(
             configuration.feed,
             route,
