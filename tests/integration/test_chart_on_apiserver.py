@@ -4,13 +4,14 @@ import itertools
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from support.apiserver import ApiServer, running_apiserver
-from support.chart import CHART, ROOT, helm, set_values
+from support.chart import CHART, ROOT, helm, previous_chart, set_values
 
 pytestmark = [
     pytest.mark.server,
@@ -28,6 +29,7 @@ class Site:
     def __init__(self, server: ApiServer, namespace: str) -> None:
         self.server = server
         self.namespace = namespace
+        self.chart = CHART
         self.kubectl("create", "namespace", namespace)
         self.kubectl(
             "label", "namespace", namespace, *(f"{RESTRICTED}/{mode}=restricted" for mode in ("enforce", "warn"))
@@ -47,7 +49,7 @@ class Site:
     def helm(
         self, verb: str, values: Mapping[str, object] | None = None, *more: str, release: str = "scanplane"
     ) -> str:
-        chart = [] if verb == "uninstall" else [str(CHART), *set_values(values or {})]
+        chart = [] if verb == "uninstall" else [str(self.chart), *set_values(values or {})]
         arguments = (verb, release, "--namespace", self.namespace, *chart, *more)
         done = helm(*arguments, kubeconfig=self.server.kubeconfig)
         assert done.returncode == 0, done.stderr
@@ -104,6 +106,25 @@ def test_an_upgrade_keeps_passwords_and_resources(site: Site) -> None:
     assert {name: site.get(name)["metadata"]["uid"] for name in before} == uids
     assert {name: site.get(name)["metadata"]["resourceVersion"] for name in before} == revisions
     assert secrets["rabbitmq"]["password"] in secrets["services"]["brokerUrl"]
+
+
+def test_an_upgrade_from_the_previous_version_keeps_passwords_and_resources(site: Site, tmp_path: Path) -> None:
+    previous = previous_chart(tmp_path)
+    if previous is None:
+        pytest.skip("there is no history of this repository here")
+    site.chart = previous
+    site.helm("install")
+    before = apply_examples(site)
+    uids = {name: site.get(name)["metadata"]["uid"] for name in before}
+    services = site.secret("scanplane-services")
+    site.chart = CHART
+    site.helm("upgrade", None, "--reset-then-reuse-values")
+    assert site.secret("scanplane-services") == services
+    assert {name: site.get(name)["metadata"]["uid"] for name in before} == uids
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        definition = yaml.safe_load(path.read_text())
+        stored = site.get(f"crd/{definition['metadata']['name']}")
+        assert stored["spec"]["versions"] == definition["spec"]["versions"], "the definitions are upgraded too"
 
 
 def test_an_upgrade_without_a_change_changes_no_pod(site: Site) -> None:

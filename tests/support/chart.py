@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "only",
     "permissions",
     "pod_specs",
+    "previous_chart",
     "render",
     "set_values",
 ]
@@ -30,6 +32,7 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the definitions are long
 Manifest = dict[str, Any]
 Rule = tuple[str, str, frozenset[str]]
 """A group, a resource of it and the verbs on it."""
@@ -74,7 +77,7 @@ def render(values: Mapping[str, object], *, release: str = "scanplane", namespac
     """
     done = helm("template", release, str(CHART), "--namespace", namespace, *set_values(values))
     assert done.returncode == 0, done.stderr
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    return [manifest for manifest in yaml.load_all(done.stdout, _Loader) if manifest]
 
 
 def of_kind(manifests: list[Manifest], kind: str, name: str | None = None) -> list[Manifest]:
@@ -100,6 +103,28 @@ def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield name, manifest["spec"]
         elif manifest["kind"] in {"Deployment", "StatefulSet", "DaemonSet", "Job"}:
             yield name, manifest["spec"]["template"]["spec"]
+
+
+def previous_chart(folder: Path) -> Path | None:
+    """Write the chart of the last release into *folder* and return where; before the first release, the chart's first version.
+
+    None where the history of this repository is not at hand.
+    """
+    commits = _git("tag", "--merged", "HEAD", "--sort=-creatordate", "v*").split()
+    commits += _git("log", "--format=%H", "--reverse", "--diff-filter=A", "--", "charts/scanplane/Chart.yaml").split()
+    archive = folder / "previous.tar"
+    for commit in commits:
+        if _git("ls-tree", commit, "charts/scanplane/Chart.yaml"):
+            _git("archive", "--output", str(archive), commit, "charts/scanplane")
+            shutil.unpack_archive(archive, folder / "previous", filter="data")
+            return folder / "previous" / "charts" / "scanplane"
+    return None
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says of this repository; nothing where it is none."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
 def permissions(*, asked_for: frozenset[str] = frozenset()) -> set[Rule]:
