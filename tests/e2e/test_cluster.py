@@ -291,17 +291,22 @@ def test_a_session_that_is_killed_takes_its_cluster_with_it(empty_place: Path) -
         stdout=subprocess.PIPE,
         text=True,
     )
-    with session:
-        assert session.stdout is not None
-        assert session.stdout.readline() == "started\n"
-        assert len(processes_of(folder)) > 8
-        session.kill()
-    deadline = time.monotonic() + 20
-    while left := processes_of(folder):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-    assert running_node(folder) is None
-    clear(folder)
+    try:
+        with session:
+            assert session.stdout is not None
+            assert session.stdout.readline() == "started\n"
+            assert len(processes_of(folder)) > 8
+            session.kill()
+        deadline = time.monotonic() + 20
+        while left := processes_of(folder):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+        assert running_node(folder) is None
+    finally:
+        if still_there := running_node(folder):
+            still_there.stop()
+        elif folder.exists():
+            clear(folder)
     assert not control_groups("killed")
 
 
