@@ -46,6 +46,8 @@ _EXACT = Context(prec=80)
 def quantity(text: str) -> Decimal | None:
     """Return the number behind an amount as Kubernetes understands it, rounded up to billionths, or None."""
     number = text.rstrip("numkMGTPEKi")
+    if number != number.strip():
+        return None
     try:
         exact = _EXACT.multiply(Decimal(number), _UNITS[text[len(number) :]])
         return exact.quantize(_FINEST, ROUND_CEILING, _EXACT)

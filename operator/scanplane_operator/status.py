@@ -12,7 +12,7 @@ from scanplane.plan.planner import Plan
 from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
 from scanplane.resources.status import Condition, ConditionStatus, ConditionType
-from scanplane_operator.conditions import merge_conditions, transitions
+from scanplane_operator.conditions import Verdict, merge_conditions, transitions
 from scanplane_operator.figures import (
     Figures,
     feed_figures,
@@ -26,7 +26,7 @@ from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.reading import Reading, pause_asked
 from scanplane_operator.rollouts import Decision, Rollout, combined_revision
 from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
-from scanplane_operator.verdicts import Case, verdicts
+from scanplane_operator.verdicts import TOLD_BY_WORKLOADS, Case, verdicts
 
 __all__ = ["StatusChange", "status_changes"]
 
@@ -110,7 +110,17 @@ def _case(
         rollouts=behind,
         moving=[each for each in behind if not _is_done(key, each, observed)],
         reports=[observed.reports.get(each.workload.name, ()) for each in flowing],
+        flow_before=_flow_before(document),
     )
+
+
+def _flow_before(document: Mapping[str, Any]) -> Verdict | None:
+    """Return what workloads told of the data when they were asked last; None if they did not."""
+    for condition in (document.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == str(ConditionType.DATA_FLOWING) and condition.get("reason") in TOLD_BY_WORKLOADS:
+            status = ConditionStatus(condition["status"])
+            return Verdict(ConditionType.DATA_FLOWING, status, condition["reason"], condition["message"])
+    return None
 
 
 def _is_done(key: ResourceKey, rollout: Rollout, observed: Observed) -> bool:

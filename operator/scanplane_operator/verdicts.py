@@ -21,9 +21,11 @@ from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.rollouts import Decision, Rollout, missing_inputs, revision_of
 from scanplane_operator.situation import is_available, is_stuck, pod_problems
 
-__all__ = ["Case", "verdicts"]
+__all__ = ["TOLD_BY_WORKLOADS", "Case", "verdicts"]
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+TOLD_BY_WORKLOADS = frozenset({"Flowing", "Trouble", "Connecting", "NoEvents", "Standby"})
+"""Reasons of DataFlowing that are what a workload reported."""
 _MOST_LINES = 5
 _PARTS = frozenset({Kind.SUBSCRIPTION, Kind.SCANNER})
 """Kinds that have no workload of their own."""
@@ -38,7 +40,8 @@ class Case(Struct, frozen=True, kw_only=True):
 
     ``is_planned`` is false where no DataPlane is accepted, so that nothing at all was decided. ``goes_on`` says whether a
     version of it is planned, be it the newest or the one that was accepted before. ``moving`` are those of the workloads
-    that do not work with it as it is now. ``reports`` are those of the workloads that tell whether data flows for it.
+    that do not work with it as it is now. ``reports`` are those of the workloads that tell whether data flows for it, and
+    ``flow_before`` is what they told the last time.
     """
 
     kind: Kind
@@ -53,6 +56,7 @@ class Case(Struct, frozen=True, kw_only=True):
     rollouts: Sequence[Rollout]
     moving: Sequence[Rollout]
     reports: Sequence[Sequence[PodReport]]
+    flow_before: Verdict | None
 
 
 def verdicts(case: Case, observed: Observed) -> list[Verdict]:
@@ -248,11 +252,7 @@ def _data_flowing(case: Case) -> Verdict:
     found = [current(reports) for reports in case.reports]
     reports = [report for report in found if report is not None]
     if not reports:
-        standby = any(each.status.phase is Phase.STANDBY for several in case.reports for each in several)
-        reason, message = (
-            ("Standby", "the workload stands by") if standby else ("NoReport", "no workload has reported yet")
-        )
-        return Verdict(kind, UNKNOWN, reason, message)
+        return _without_report(case)
     problems = [problem for report in reports for problem in report.status.problems]
     if problems:
         return Verdict(kind, FALSE, "Trouble", _joined(problems))
@@ -262,6 +262,16 @@ def _data_flowing(case: Case) -> Verdict:
     if not any((report.status.figures.get("events_total") or 0) > 0 for report in reports):
         return Verdict(kind, FALSE, "NoEvents", "no event has come yet")
     return Verdict(kind, TRUE, "Flowing", "events come")
+
+
+def _without_report(case: Case) -> Verdict:
+    """Return what is told while no pod that works has reported; pods that serve are believed to do as they told before."""
+    kind = ConditionType.DATA_FLOWING
+    if any(each.status.phase is Phase.STANDBY for several in case.reports for each in several):
+        return Verdict(kind, UNKNOWN, "Standby", "the workload stands by")
+    if case.flow_before is not None and not any(case.reports) and all(map(is_available, case.rollouts)):
+        return case.flow_before
+    return Verdict(kind, UNKNOWN, "NoReport", "no workload has reported yet")
 
 
 def _paused(case: Case) -> Verdict:

@@ -191,8 +191,19 @@ def test_figures_stay_while_nobody_reports(world: World) -> None:
     world.forget_operator()
     world.now_s += 600
     assert world.make_pass().is_nothing
+    assert world.condition("Feed/massive", "DataFlowing")[:2] == ("True", "Flowing")
     assert world.status("Feed/massive")["eventsPerSecond"] == 1000
     assert world.status("Feed/massive")["connection"] == "Streaming"
+
+
+def test_what_was_told_of_the_data_is_forgotten_with_the_last_pod(world: World) -> None:
+    for total in (0, 15_000):
+        write_events(world, total)
+    world.forget_operator()
+    world.replica_sets = {name: each for name, each in world.replica_sets.items() if "listener" not in name}
+    world.start_rollouts()
+    world.make_pass()
+    assert world.condition("Feed/massive", "DataFlowing")[:2] == ("Unknown", "NoReport")
 
 
 def test_a_bad_edit_is_told_without_losing_the_figures(world: World) -> None:
