@@ -63,8 +63,9 @@ image: ## Build the image IMAGE=name:tag with buildah, podman or docker, whichev
 	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "Install buildah, podman or docker."; exit 1; }; \
 	"$$builder" build --file images/Containerfile --tag $(IMAGE) .
 
-generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json
+generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json, tests/golden/
 	@$(RUN)/python -m scanplane.cli.generate
+	@PYTHONPATH=tests $(RUN)/python -m support.operator_golden
 
 lock: $(VENV)/bin/uv ## Pin the dependencies of pyproject.toml again, with hashes and no index
 	@$(UV) pip compile pyproject.toml --python-version 3.11 --universal --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
