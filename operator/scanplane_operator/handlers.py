@@ -5,6 +5,7 @@ progress, no finalizers, no status fields by handler name, and nothing to lose w
 and reconnects are kopf's.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import kopf
@@ -14,7 +15,7 @@ from scanplane.resources.kinds import KINDS
 from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
 from scanplane_operator.observed import CHILD_KINDS
 
-__all__ = ["make_registry", "make_settings"]
+__all__ = ["make_registry", "make_settings", "quiet_kopf"]
 
 Wake = Callable[[str], None]
 
@@ -48,8 +49,37 @@ def make_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.networking.error_backoffs = _for_ever()
     settings.watching.inactivity_timeout = 70.0
+    settings.queueing.exit_timeout = 0.2  # nothing is lost with an event that only wakes
     settings.process.ultimate_exiting_timeout = 10.0
     return settings
+
+
+def quiet_kopf() -> None:
+    """Let kopf say what is a warning and new: not each try of each watch while the API server is away."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf._cogs.clients.watching").addFilter(_refusals_once())
+
+
+def _refusals_once() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter: of tries that failed those pass that the API server refused, each once.
+
+    That nobody answers is told by the passes, which fail as well; what a watch alone is refused is told by nobody else.
+    """
+    told: set[str] = set()
+
+    def is_news(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "will retry" not in message:
+            return True
+        what, _, error = message.partition(": ")[2].partition(" -> ")
+        path = what.partition("?")[0]
+        if not error.startswith(("APIForbiddenError", "APIUnauthorizedError")) or path in told:
+            return False
+        told.add(path)
+        record.msg, record.args = "the API server refuses to let us watch: %s: %s; trying again", (path, error[:300])
+        return True
+
+    return is_news
 
 
 class _for_ever:  # noqa: N801  # reads as a value

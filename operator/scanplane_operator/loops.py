@@ -30,7 +30,8 @@ QUIET_S, LONGEST_WAIT_S = 0.1, 0.5
 """A loop that was woken waits until nothing more comes, but not for long: an apply of ten files is ten events."""
 QUIET_PASSES = 2
 """A namespace without anything of ours is left after so many passes that found nothing."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+REFUSED_PAUSE_S = 30.0
 
 
 class LoopState(Struct, kw_only=True):
@@ -129,7 +130,7 @@ class NamespaceLoops:
     def _pause_s(self, result: PassResult | None) -> float:
         """Return how long a loop that nobody wakes waits: until the resync, or sooner where a write was refused."""
         pause_s = self._settings.resync_s * random.uniform(0.8, 1.0)  # noqa: S311  # spread
-        return min(pause_s, LONGEST_PAUSE_S) if result is not None and result.refused else pause_s
+        return min(pause_s, REFUSED_PAUSE_S) if result is not None and result.refused else pause_s
 
     async def _pass(self, namespace: str, state: LoopState) -> PassResult | None:
         state.last_begun = time.monotonic()

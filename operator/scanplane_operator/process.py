@@ -22,7 +22,7 @@ from scanplane.telemetry.logs import configure_logging, flush_logging
 from scanplane.telemetry.server import Check, ListenError, Probes, bind, serve_probes
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 from scanplane_operator.api import Api, ApiError, ApiUnavailableError, connect
-from scanplane_operator.handlers import make_registry, make_settings
+from scanplane_operator.handlers import make_registry, make_settings, quiet_kopf
 from scanplane_operator.loops import NamespaceLoops, longest_silence_s
 from scanplane_operator.metrics import OperatorMetrics
 from scanplane_operator.observed import CHILD_KINDS
@@ -47,7 +47,7 @@ def main() -> int:
         sys.stderr.write(f"scanplane-operator: {error}\n")
         return 2
     configure_logging(settings.log_level.value)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    quiet_kopf()
     try:
         asyncio.run(_until_signal(settings))
     except (ListenError, ApiUnavailableError) as error:
