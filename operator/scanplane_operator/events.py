@@ -77,7 +77,7 @@ def _is_news(condition: Condition, change: StatusChange) -> bool:
     is_first = not (change.document.get("status") or {}).get("conditions")
     match condition.type:
         case ConditionType.ACCEPTED:
-            return True
+            return condition.reason != "Paused"  # condition Paused tells of it
         case ConditionType.PAUSED:
             return condition.status is ConditionStatus.TRUE or not is_first or condition.reason == "UnknownValue"
         case ConditionType.PROGRESSING:
