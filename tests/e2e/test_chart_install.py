@@ -4,6 +4,7 @@ What is stored by each step is held against a bare API server in tests/integrati
 """
 
 import json
+import re
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from support.chart import CHART, set_values
+from support.chart import CHART, expressions, metrics_of, set_values
 from support.cluster import Cluster, CommandFailedError
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 PATIENCE_S = 180.0
+UNTIL_THE_FIRST = {"scanplane_operator_restarts_total"}
+"""A counter by reason is there once there was a reason."""
 KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
 
 
@@ -66,6 +69,16 @@ class Installation:
         """Return the uids of the pods that the operator made."""
         items = self.get("pods", "-l", "app.kubernetes.io/managed-by=scanplane-operator")["items"]
         return {item["metadata"]["uid"] for item in items}
+
+    def metrics(self) -> set[str]:
+        """Return the names of all metrics that operator and workloads tell."""
+        pods = self.get("pods", "-l", "app.kubernetes.io/component in (operator, listener, analyzer, gateway)")["items"]
+        found = set()
+        for pod in pods:
+            path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}:8081/proxy/metrics"
+            for line in self.cluster.kubectl("get", "--raw", path).splitlines():
+                found.add(re.split(r"[{ ]", line, maxsplit=1)[0])
+        return found
 
     def wait_ready(self) -> None:
         names = [name.lower() for name in self.resources()]
@@ -139,8 +152,11 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     assert board["freshness"]["delay"] == "2014-03-26, real closes and volumes, synthetic path"
     installation.wait_ready()
 
+    wanted = set().union(*(metrics_of(expression) for _, expression in expressions()))
+    assert wanted - installation.metrics() <= UNTIL_THE_FIRST, "alerts and dashboard ask for what nobody tells"
+
     told = installation.helm("test")
-    say(told[told.index("POD LOGS") :] if "POD LOGS" in told else told)
+    say(told[told.rindex("POD LOGS") :].strip())
     assert "Phase:          Succeeded" in told
 
     passwords = {service: installation.password(service) for service in ("rabbitmq", "redis")}

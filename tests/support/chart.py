@@ -19,7 +19,9 @@ __all__ = [
     "ROOT",
     "Manifest",
     "Rule",
+    "expressions",
     "helm",
+    "metrics_of",
     "of_kind",
     "only",
     "permissions",
@@ -103,6 +105,22 @@ def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield name, manifest["spec"]
         elif manifest["kind"] in {"Deployment", "StatefulSet", "DaemonSet", "Job"}:
             yield name, manifest["spec"]["template"]["spec"]
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Return alert or panel and PromQL of everything that the chart asks of Prometheus."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    dashboard = json.loads((CHART / "files" / "dashboard.json").read_text())
+    found = [(rule["alert"], rule["expr"]) for group in alerts["groups"] for rule in group["rules"]]
+    found.append(("open hours", values["monitoring"]["prometheusRule"]["openHours"]))
+    found += [(panel["title"], each["expr"]) for panel in dashboard["panels"] for each in panel.get("targets", [])]
+    return found
+
+
+def metrics_of(expression: str) -> set[str]:
+    """Return the metrics of ours and of our processes that a PromQL expression reads."""
+    return set(re.findall(r"\b(?:scanplane|process)_[a-z0-9_]+", re.sub(r'"[^"]*"', "", expression)))
 
 
 def previous_chart(folder: Path) -> Path | None:

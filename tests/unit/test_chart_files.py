@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ import yaml
 from scanplane import __version__
 from scanplane.resources.crds import render_chart_crds, render_crds
 from scanplane.resources.kinds import KINDS
+from support.chart import CHART, ROOT, expressions, metrics_of
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts" / "scanplane"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
@@ -22,8 +20,6 @@ ALERTS = [
     rule for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
 ]
 SOURCES = "\n".join(path.read_text() for folder in ("workloads", "operator") for path in (ROOT / folder).rglob("*.py"))
-
-METRIC = re.compile(r"\b(?:scanplane|process)_[a-z0-9_]+")
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
@@ -99,21 +95,13 @@ def test_a_description_with_braces_is_no_action_for_helm(monkeypatch: pytest.Mon
         assert '{{ "{{" }} .Values }}' in template
 
 
-def expressions() -> list[tuple[str, str]]:
-    found = [(rule["alert"], rule["expr"]) for rule in ALERTS]
-    found.append(("open hours", VALUES["monitoring"]["prometheusRule"]["openHours"]))
-    for panel in DASHBOARD["panels"]:
-        found += [(panel["title"], target["expr"]) for target in panel.get("targets", [])]
-    return found
-
-
 EXPRESSIONS = expressions()
 
 
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_every_metric_that_is_asked_for_exists(where: str, expression: str) -> None:
     assert expression.count("(") == expression.count(")"), where
-    metrics = METRIC.findall(re.sub(r'"[^"]*"', "", expression))
+    metrics = metrics_of(expression)
     assert metrics or where in {"open hours", "ScanplaneOperatorGone"}
     for metric in metrics:
         assert exists(metric), f"{where}: nothing tells {metric}"
