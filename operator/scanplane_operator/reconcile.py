@@ -18,7 +18,7 @@ from scanplane_operator.api import Api, ApiError, ApiUnavailableError
 from scanplane_operator.decisions import Decisions, decisions_of
 from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import Manifest, key_of
-from scanplane_operator.names import FIELD_MANAGER, RESTART_REASON, STATUS_MANAGER
+from scanplane_operator.names import APPLIED, FIELD_MANAGER, RESTART_REASON, STATUS_MANAGER
 from scanplane_operator.observed import Child, ObjectKey, Observed, PodPlace
 from scanplane_operator.observing import Observer, child_path, resource_path
 from scanplane_operator.reading import is_paused, referenced_config_maps, referenced_secrets
@@ -230,8 +230,16 @@ def _tell_applied(manifest: Manifest, before: Child | None, log: FieldsAdapter) 
         return
     if revision_of(before) != revision_of(manifest):
         log.info("restarting %s: %s", key.name.removeprefix("scanplane-"), reason, extra={**extra, "reason": reason})
+    elif _digest_of(before) != _digest_of(manifest):
+        log.info("updated %s: it needs no restart", key, extra=extra)
     else:
         log.info("mended %s: somebody had changed it", key, extra=extra)
+
+
+def _digest_of(deployment: Child) -> str | None:
+    """Return the digest of what was wanted of a Deployment when it was written."""
+    digest: str | None = (deployment["metadata"].get("annotations") or {}).get(APPLIED)
+    return digest
 
 
 def _tell_status(change: StatusChange, log: FieldsAdapter) -> None:

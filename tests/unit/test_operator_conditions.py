@@ -57,7 +57,7 @@ def get_stuck(world: World) -> None:
                 "containerStatuses": [
                     {
                         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
-                        "lastState": {"terminated": {"message": "provider refuses\nthe key"}},
+                        "lastState": {"terminated": {"message": "provider refuses  the key"}},
                     }
                 ]
             },
