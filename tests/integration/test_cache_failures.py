@@ -39,6 +39,9 @@ def every_operation(cache: Cache) -> list[Awaitable[object]]:
         cache.list_keys("test:"),
         cache.save_state("test:state", 1, {"field": b"1"}),
         cache.load_state("test:state", 1),
+        cache.read_states(["test:state"], ["field"]),
+        cache.read_state("test:state"),
+        cache.expire(["test:signals"], 1.0),
         cache.delete(["test:board"]),
         cache.follow(["test:"]).__aenter__(),
     ]
@@ -140,4 +143,23 @@ async def test_a_state_of_thirty_megabytes_is_saved_and_loaded_whole(redis_url: 
     fields: dict[str, bytes | None] = {f"column-{number}": bytes([number]) * 1_000_000 for number in range(30)}
     await cache.save_state(f"{namespace}:state", 1, fields)
     assert await cache.load_state(f"{namespace}:state", 2) == fields
+    await cache.close()
+
+
+async def test_a_cancellation_is_never_lost_wherever_it_comes(redis_url: str, namespace: str) -> None:
+    cache = open_cache(redis_url, namespace)
+    write = Write(fence_key=f"{namespace}:state", generation=1, values={f"{namespace}:boards:a": b"x" * 100_000})
+    await cache.write(write)
+    cancelled = 0
+    for turns in range(60):
+        writing = asyncio.create_task(cache.write(write))
+        for _ in range(turns % 20):
+            await asyncio.sleep(0)
+        if writing.cancel():
+            await asyncio.wait([writing])
+            assert writing.cancelled(), f"after {turns % 20} turns of the loop"
+            cancelled += 1
+        else:
+            writing.result()
+    assert cancelled > 10
     await cache.close()

@@ -41,6 +41,10 @@ def redis_address(url: str) -> str:
 def make_client(url: str) -> "Redis":
     """Make a client that connects when it is first used.
 
+    Whoever asks bounds the whole of a command himself (``COMMAND_TIMEOUT_S``): the client's own bound on writing is
+    ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes just when the writing is done, and a task
+    that lost its cancellation never ends.
+
     A command is tried once more, on a new connection, when its connection turns out to be gone: an idle one that was
     cut shows only then. Every write is safe to repeat. Raises CacheUnavailableError if *url* is no Redis URL.
     """
@@ -50,7 +54,7 @@ def make_client(url: str) -> "Redis":
             url,
             protocol=2,
             max_connections=_MAX_CONNECTIONS,
-            socket_timeout=COMMAND_TIMEOUT_S,
+            socket_timeout=None,
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
