@@ -46,8 +46,9 @@ class OperatorProcess:
 
     def start(self) -> Self:
         """Start it and wait for nothing."""
-        # Every warning is an error, but for what libraries say while they are imported.
-        command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "scanplane_operator"]
+        # Every warning is an error, but for what libraries say while they are imported, and kopf's watches that end with it.
+        excepted = [part for each in ("DeprecationWarning", "ResourceWarning") for part in ("-W", f"ignore::{each}")]
+        command = [sys.executable, "-W", "error", *excepted, "-m", "scanplane_operator"]
         self._child = ChildProcess(command, self._environment, self.log)
         return self
 
