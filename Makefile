@@ -42,6 +42,7 @@ check: $(VENV)/.development ## Lint, types, architecture and the tests that need
 
 test: check ## Everything: also RabbitMQ, Redis and kube-apiserver for real, and the journeys
 	@$(RUN)/python tests/servers.py install
+	@$(RUN)/python tests/cluster prepare
 	@$(RUN)/pytest tests/integration tests/e2e
 
 coverage: $(VENV)/.development ## Branch coverage of everything but the journeys, processes that tests start included

@@ -1,7 +1,8 @@
 """``make cluster`` and ``make cluster-down``: a real Kubernetes of one node on this machine, to play with.
 
-up      starts it in the background, or loads the newest image into the one that runs
-down    ends it and removes what it kept
+up       starts it in the background, or loads the newest image into the one that runs
+down     ends it and removes what it kept
+prepare  makes what takes minutes and is made once, for the tests that start one themselves
 """
 
 import sys

@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from support.cluster import Cluster, CommandFailedError
-from support.cluster_choice import CONTEXT_VARIABLE, open_cluster
+from support import cluster_choice, cluster_development
+from support.cluster import CONTEXT_VARIABLE, Cluster, CommandFailedError
+from support.cluster_choice import open_cluster
 from support.cluster_network import networks_in_use
 from support.cluster_node import clear, running_node, start_node
 from support.images import REPOSITORY, server_images
@@ -270,6 +271,32 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_nothing(empty_place
     assert processes_of(folder) == []
     assert not folder.exists()
     assert cluster.kubectl("get", "node", cluster.node)
+
+
+@pytest.mark.usefixtures("own_cluster_only")
+def test_a_developer_gets_one_keeps_it_and_ends_it(
+    empty_place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = empty_place / "kept"
+    monkeypatch.setattr(cluster_development, "development_folder", lambda: folder)
+    try:
+        assert cluster_development.main(["up"]) == 0
+        first = running_node(folder)
+        assert first is not None
+        assert f"export KUBECONFIG={first.kubeconfig}" in capsys.readouterr().out
+        assert cluster_development.main(["up"]) == 0
+        assert running_node(folder) == first
+        monkeypatch.setenv("KUBECONFIG", str(first.kubeconfig))
+        monkeypatch.setenv(CONTEXT_VARIABLE, first.context)
+        monkeypatch.setattr(cluster_choice, "development_folder", lambda: folder)
+        with open_cluster() as named:
+            assert named.kubectl("get", "nodes", "--output=name").strip() == f"node/{named.node}"
+        assert running_node(folder) == first, "a cluster that is named is left running"
+    finally:
+        assert cluster_development.main(["down"]) == 0
+    assert not folder.exists()
+    assert cluster_development.main(["down"]) == 0
+    assert capsys.readouterr().out.endswith("No cluster is up.\n")
 
 
 STARTS_AND_WAITS = """\

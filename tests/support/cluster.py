@@ -18,8 +18,9 @@ from typing import Protocol
 from support.images import Image, ImageNames
 from support.kubernetes_build import program_on_hand
 
-__all__ = ["Cluster", "CommandFailedError", "ImageStore"]
+__all__ = ["CONTEXT_VARIABLE", "Cluster", "CommandFailedError", "ImageStore"]
 
+CONTEXT_VARIABLE = "SCANPLANE_TEST_CONTEXT"
 DELETED_WITHIN_SECONDS = 90.0
 
 

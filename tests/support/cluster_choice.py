@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from support.cluster import Cluster, ImageStore, NoImageStore
+from support.cluster import CONTEXT_VARIABLE, Cluster, ImageStore, NoImageStore
 from support.cluster_components import NODE
 from support.cluster_development import development_folder
 from support.cluster_kind import kind_cluster, kind_is_usable
@@ -18,7 +18,6 @@ from support.kubernetes_build import program_on_hand, scanplane_cache
 
 __all__ = ["CONTEXT_VARIABLE", "open_cluster"]
 
-CONTEXT_VARIABLE = "SCANPLANE_TEST_CONTEXT"
 IMAGE_VARIABLE = "SCANPLANE_TEST_IMAGE"
 
 OF_REGISTRIES = {

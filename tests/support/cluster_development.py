@@ -1,6 +1,7 @@
 """The one-node cluster that a developer keeps: started in the background, found again by its folder, ended on request."""
 
 import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from support.cluster_node import OneNode, clear, running_node, start_node
+from support.cluster import CONTEXT_VARIABLE
+from support.cluster_kind import kind_is_usable
+from support.cluster_node import PROGRAMS_OF_THE_NODE, OneNode, all_images, clear, running_node, start_node, why_not
 from support.images import REPOSITORY, ImageNames, image_names, project_image, server_images
-from support.kubernetes_build import program_on_hand, scanplane_cache
+from support.kubernetes_build import kubernetes_binary, program_on_hand, scanplane_cache
 
 __all__ = ["development_folder", "main"]
 
@@ -23,12 +26,13 @@ def development_folder() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Do what is asked; return the exit code."""
-    if list(arguments) not in (["up"], ["down"]):
-        sys.stderr.write("Usage: python tests/cluster up|down\n")
+    verbs = {"up": _up, "down": _down, "prepare": _prepare}
+    if len(arguments) != 1 or arguments[0] not in verbs:
+        sys.stderr.write("Usage: python tests/cluster up|down|prepare\n")
         return 2
     try:
         with _only_one():
-            return _up() if arguments[0] == "up" else _down()
+            return verbs[arguments[0]]()
     except RuntimeError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -62,6 +66,22 @@ def _up() -> int:
     for name, other in _names_of_the_chart(images).items():
         cluster.tag_image(name, other)
     _say_next(cluster, images)
+    return 0
+
+
+def _prepare() -> int:
+    """Make what takes minutes and is made once, where the tests will start a cluster of their own."""
+    if os.environ.get(CONTEXT_VARIABLE) or kind_is_usable():
+        return 0
+    if reason := why_not():
+        _say(f"The tests that need a cluster will fail: {reason}.")
+        return 0
+    for name in PROGRAMS_OF_THE_NODE:
+        kubernetes_binary(name, _say)
+    program_on_hand("kubectl", _say)
+    program_on_hand("helm", _say)
+    for _ in all_images(_say):
+        pass
     return 0
 
 

@@ -32,14 +32,21 @@ from support.cluster_network import connect
 from support.images import Image, project_image, server_images
 from support.kubernetes_build import kubernetes_binary, program_on_hand, say
 
-__all__ = ["OneNode", "clear", "running_node", "start_node", "why_not"]
+__all__ = ["PROGRAMS_OF_THE_NODE", "OneNode", "all_images", "clear", "running_node", "start_node", "why_not"]
 
 READY_WITHIN_SECONDS = 90.0
 STOPPED_WITHIN_SECONDS = 30.0
 LONGEST_FOLDER = 80
 """In characters: the paths of sockets end at 107."""
 
-_BUILT = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns")
+PROGRAMS_OF_THE_NODE = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+)
 _PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _NEEDED = ("etcd", "containerd", "runc", "ctr", "iptables", "ip", "nsenter", "unshare", "openssl")
 _FIRST = ("etcd", "containerd", "kube-apiserver")
@@ -140,7 +147,7 @@ def start_node(
         raise RuntimeError(reason)
     if len(str(folder)) > LONGEST_FOLDER:
         raise RuntimeError(f"{folder} is too long a path for the sockets in it: {LONGEST_FOLDER} characters at most")
-    binaries = {name: kubernetes_binary(name, report) for name in _BUILT}
+    binaries = {name: kubernetes_binary(name, report) for name in PROGRAMS_OF_THE_NODE}
     binaries |= {name: Path(shutil.which(name) or name) for name in ("etcd", "containerd")}
     begun = time.monotonic()
     for name in ("certificates", "cni", "components", "ended", "kubeconfigs", "logs"):
