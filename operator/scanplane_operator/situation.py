@@ -8,6 +8,7 @@ from msgspec import Struct
 from scanplane.plan.configuration import AnalyzerConfiguration, ListenerConfiguration
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
+from scanplane.telemetry.status import Phase
 from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
 from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_configuration, serves
@@ -84,12 +85,23 @@ def pod_problems(instance: str, observed: Observed) -> list[str]:
         complaint = next(iter(_complaints(pod)), None)
         if complaint is not None:
             lines.append(f"pod {metadata['name']}: {complaint.reason}{_detail(complaint.message)}")
+        else:
+            lines.extend(
+                f"pod {metadata['name']}: {line}" for line in _own_problems(metadata["uid"], instance, observed)
+            )
     return lines
 
 
+def _own_problems(uid: str, instance: str, observed: Observed) -> tuple[str, ...]:
+    """Return what a pod that is not ready yet says of itself."""
+    newest = next((each.status for each in observed.reports.get(instance, ()) if each.pod_uid == uid), None)
+    return newest.problems if newest is not None and newest.phase is Phase.STARTING else ()
+
+
 def _detail(message: str) -> str:
-    line = " ".join(message.split())
-    return f": {line[:300]}" if line else ""
+    """Return the last line of a message: a process that ends says why at its end."""
+    lines = [" ".join(line.split()) for line in message.split("\n") if line.strip()]
+    return f": {lines[-1].removeprefix('scanplane: ')[:300]}" if lines else ""
 
 
 def _complaints(pod: Child) -> Iterable[_Complaint]:

@@ -4,7 +4,6 @@ One session, played by the simulated provider in a pod. It waits while nobody is
 client, so a run that is changed ten times must end like one that was left alone: `scanplane up` on the same session.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -14,80 +13,16 @@ from typing import Any
 import pytest
 
 from support.cluster import Cluster
+from support.cluster_resources import BOARDS, EVERYTHING, apply_resources, resources
 from support.commands import UpProcess
 from support.journeys import SimulatorProcess
-from support.scanners_namespace import SMALL, ScannersNamespace, installed, wait_until
+from support.scanners_namespace import ScannersNamespace, installed, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 EVENTS = 120_000
 SESSION = ["--events", str(EVENTS), "--patient"]
 SPEED = 400
-BOARDS = ("top-volume", "top-gainers", "leaders")
-
-RESOURCES = """
-apiVersion: scanplane.io/v1alpha1
-kind: Feed
-metadata: {name: massive}
-spec:
-  provider: Massive
-  label: recorded
-  massive: {endpoint: "ENDPOINT", restEndpoint: "REST", apiKeySecretRef: {name: SECRET, key: apiKey}}
----
-apiVersion: scanplane.io/v1alpha1
-kind: Market
-metadata: {name: us-stocks}
-spec:
-  assetClass: Stocks
-  sessions: {premarket: "04:00", postmarket: "20:00"}
-  reference: {previousClose: Provider, averageVolume: Provider}
-  analyzer: {evaluationInterval: 5s}
----
-apiVersion: scanplane.io/v1alpha1
-kind: Subscription
-metadata: {name: us-stocks-seconds}
-spec:
-  feedRef: {name: massive}
-  marketRef: {name: us-stocks}
-  channels: [SecondAggregates]
-  symbols: ["*"]
-  delivery: {timeToLive: 10m}
----
-apiVersion: scanplane.io/v1alpha1
-kind: Scanner
-metadata: {name: top-volume}
-spec:
-  marketRef: {name: us-stocks}
-  board: {rankBy: volume, limit: 50, columns: [price, change_percent, volume, vwap, high_of_day, low_of_day]}
----
-apiVersion: scanplane.io/v1alpha1
-kind: Scanner
-metadata: {name: top-gainers}
-spec:
-  marketRef: {name: us-stocks}
-  where: price >= 1.0 && volume > 10000.0
-  board: {rankBy: change_percent, limit: 50, columns: [price, change_percent, gap_percent, volume, premarket_high]}
----
-apiVersion: scanplane.io/v1alpha1
-kind: Scanner
-metadata: {name: leaders}
-spec:
-  marketRef: {name: us-stocks}
-  where: change_percent >= 3.0
-  board: {rankBy: dollar_volume, limit: 20, columns: [price, change_percent, dollar_volume]}
-  signal: {when: new_high_of_day, cooldown: 5m}
-"""
-
-DATA_PLANE = {
-    "apiVersion": "scanplane.io/v1alpha1",
-    "kind": "DataPlane",
-    "metadata": {"name": "default"},
-    "spec": {
-        "broker": {"urlSecretRef": {"name": "scanplane-services", "key": "brokerUrl"}},
-        "cache": {"urlSecretRef": {"name": "scanplane-services", "key": "cacheUrl"}},
-        "workloads": {role: {"resources": SMALL} for role in ("listener", "analyzer", "gateway")},
-    },
-}
 
 SECRET = """
 ---
@@ -107,14 +42,6 @@ def scanners(cluster: Cluster) -> Iterator[ScannersNamespace]:
         yield namespace
 
 
-def apply_resources(scanners: ScannersNamespace) -> None:
-    place = f"scanplane-simulator.{scanners.namespace}:8765"
-    text = RESOURCES.replace("ENDPOINT", f"ws://{place}").replace("REST", f"http://{place}")
-    text = text.replace("SECRET", "scanplane-simulator")
-    scanners.kubectl("apply", "--filename", "-", document=json.dumps(DATA_PLANE))
-    scanners.kubectl("apply", "--filename", "-", document=text)
-
-
 def rows(board: Mapping[str, Any]) -> list[Any]:
     """Return a board as it stands: symbols with their figures, best first."""
     return list(board["data"]["rows"])
@@ -129,9 +56,8 @@ def is_applied(listener: Mapping[str, Any], analyzers: Sequence[Mapping[str, Any
 def undisturbed(folder: Path) -> dict[str, list[Any]]:
     """Return the boards that `scanplane up` ends with, nothing changed on the way."""
     with SimulatorProcess(folder, "market", "--speed", "0", "--hold", *SESSION) as provider:
-        text = RESOURCES.replace("ENDPOINT", provider.url).replace("REST", provider.url.replace("ws:", "http:"))
         file = folder / "resources.yaml"
-        file.write_text(text.replace("SECRET", "provider") + SECRET)
+        file.write_text(resources(provider.url.removeprefix("ws://"), "provider") + SECRET)
         with UpProcess(folder / "up.log", file) as up:
             provider.wait_until_finished()
             wait_until(
@@ -174,9 +100,7 @@ def test_changes_in_mid_session_roll_what_they_must_and_lose_nothing(
 ) -> None:
     expected = undisturbed(tmp_path)
     apply_resources(scanners)
-    everything = ["dataplane/default", "feed/massive", "market/us-stocks", "subscription/us-stocks-seconds"]
-    everything += [f"scanner/{name}" for name in BOARDS]
-    scanners.wait_ready(*everything)
+    scanners.wait_ready(*EVERYTHING)
     journey = Journey(scanners)
     steps: list[str] = []
 

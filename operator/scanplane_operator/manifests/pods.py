@@ -145,6 +145,7 @@ def _container(
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # its last words are what a condition then says
         "volumeMounts": _mounts(configuration),
     }
 

@@ -1,0 +1,145 @@
+"""Bad changes on a real cluster: the old pods serve on, the conditions say what is wrong and where, a good change mends it."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from support.cluster import Cluster
+from support.cluster_resources import EVERYTHING, apply_resources
+from support.scanners_namespace import ScannersNamespace, installed, wait_until
+
+pytestmark = [pytest.mark.server, pytest.mark.journey]
+
+
+@pytest.fixture(scope="module")
+def scanners(cluster: Cluster) -> Iterator[ScannersNamespace]:
+    """The chart with a simulated provider that plays without an end, and every resource ready."""
+    values = {"simulator.enabled": True, "simulator.session": "load", "simulator.speed": 1}
+    arguments = ["--rate", "100", "--symbols", "50", "--channel", "SecondAggregates"]
+    with installed(cluster, {**values, "simulator.arguments": arguments}) as namespace:
+        apply_resources(namespace)
+        namespace.wait_ready(*EVERYTHING)
+        wait_until(lambda: bool(connections(namespace)), "the listener connects")
+        yield namespace
+
+
+def connections(scanners: ScannersNamespace) -> int:
+    return int(scanners.simulator().get("connections", {}).get("total", 0))
+
+
+def test_an_image_that_does_not_start_leaves_everything_serving(scanners: ScannersNamespace) -> None:
+    instances = ("listener-massive", "analyzer-us-stocks-0", "gateway")
+    old = {instance: scanners.pods(instance) for instance in instances}
+    before = connections(scanners)
+    scanners.patch(
+        "dataplane/default", {"workloads": {"image": "localhost/scanplane:none", "imagePullPolicy": "Never"}}
+    )
+
+    def is_told() -> bool:
+        return "ErrImageNeverPull" in scanners.condition("feed/massive", "Progressing").get("message", "")
+
+    wait_until(is_told, "the condition says why")
+    assert scanners.condition("feed/massive", "Available")["status"] == "True"
+    assert scanners.condition("feed/massive", "Ready")["status"] == "False"
+    assert scanners.condition("scanner/top-volume", "Ready")["status"] == "True", "it runs as it was asked for"
+    for instance in instances:
+        assert old[instance] < scanners.pods(instance), "the old pod is there, and a new one that does not start"
+
+    scanners.patch("dataplane/default", {"workloads": {"image": None, "imagePullPolicy": None}})
+    scanners.wait_ready(*EVERYTHING)
+    assert {instance: scanners.pods(instance) for instance in instances} == old, "taken back, nothing was restarted"
+    assert connections(scanners) == before
+
+
+def test_a_key_that_the_provider_refuses_does_not_take_over(scanners: ScannersNamespace) -> None:
+    old = scanners.pods("listener-massive")
+    before = connections(scanners)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "wrong"},
+        "stringData": {"apiKey": "wrong-7f3a"},
+    }
+    scanners.kubectl("apply", "--filename", "-", document=json.dumps(secret))
+    scanners.patch("feed/massive", {"massive": {"apiKeySecretRef": {"name": "wrong", "key": "apiKey"}}})
+
+    def is_told() -> bool:
+        return "the API key is not accepted" in scanners.condition("feed/massive", "Progressing").get("message", "")
+
+    wait_until(is_told, "the condition says why")
+    assert old < scanners.pods("listener-massive")
+    assert scanners.condition("feed/massive", "DataFlowing")["status"] == "True"
+    assert connections(scanners) == before
+    scanners.patch("feed/massive", {"massive": {"apiKeySecretRef": {"name": "scanplane-simulator", "key": "apiKey"}}})
+    scanners.wait_ready("feed/massive", "market/us-stocks")
+    assert scanners.pods("listener-massive") == old
+    assert connections(scanners) == before
+
+
+def test_a_bad_expression_is_told_with_its_place_and_the_good_one_goes_on(scanners: ScannersNamespace) -> None:
+    before = scanners.revisions()
+    scanners.patch("scanner/top-gainers", {"where": "price >= 1.0 && gapp_percent > 2.0"})
+
+    def is_told() -> bool:
+        return scanners.condition("scanner/top-gainers", "Accepted").get("status") == "False"
+
+    wait_until(is_told, "it is not accepted")
+    accepted = scanners.condition("scanner/top-gainers", "Accepted")
+    assert accepted["reason"] == "InvalidExpression"
+    assert accepted["message"].startswith("where:1:17 unknown feature 'gapp_percent'; did you mean gap_percent?")
+    assert accepted["message"].endswith("; generation 1 goes on")
+    assert any("gapp_percent" in line for line in scanners.events("InvalidExpression"))
+    assert scanners.board("top-gainers"), "the board is served on"
+    assert scanners.revisions() == before
+
+    scanners.patch("scanner/top-gainers", {"where": "price >= 1.0 && gap_percent > 2.0"})
+    scanners.wait_ready("scanner/top-gainers", "market/us-stocks")
+    assert scanners.revisions() == {**before, "analyzer-us-stocks-0": before["analyzer-us-stocks-0"] + 1}
+
+
+def test_a_rollback_stands_until_the_next_change(scanners: ScannersNamespace) -> None:
+    scanners.patch("feed/massive", {"staleAfter": "30s"})
+    scanners.wait_ready("feed/massive")
+    scanners.kubectl("rollout", "undo", "deployment/scanplane-listener-massive")
+    wait_until(
+        lambda: scanners.condition("feed/massive", "Ready").get("reason") == "RolledBack", "the rollback is seen"
+    )
+    scanners.kubectl("rollout", "status", "deployment/scanplane-listener-massive", "--timeout=120s", patience_s=130)
+    scanners.kubectl("annotate", "feed/massive", "look=again")
+    assert scanners.condition("feed/massive", "Ready")["reason"] == "RolledBack"
+    scanners.patch("feed/massive", {"staleAfter": "31s"})
+    scanners.wait_ready("feed/massive")
+
+
+def test_a_deleted_workload_and_a_deleted_configuration_come_back(scanners: ScannersNamespace) -> None:
+    deployment = scanners.get("deployment/scanplane-gateway")
+    scanners.kubectl("delete", "deployment/scanplane-gateway", "--wait=false")
+    scanners.kubectl("delete", "service/scanplane-gateway")
+
+    def is_back() -> bool:
+        found = scanners.cluster.try_kubectl(
+            "--namespace",
+            scanners.namespace,
+            "get",
+            "deployment,service",
+            "--selector=app.kubernetes.io/component=gateway",
+            "--output",
+            "jsonpath={.items[*].metadata.uid}",
+        ).stdout.split()
+        return len(found) == 2 and deployment["metadata"]["uid"] not in found
+
+    wait_until(is_back, "both come back", patience_s=20)
+    scanners.wait_ready("dataplane/default")
+
+
+def test_a_deleted_feed_takes_its_listener_along_and_a_namespace_goes_without_its_operator(
+    scanners: ScannersNamespace,
+) -> None:
+    scanners.kubectl("delete", "subscription/us-stocks-seconds", "feed/massive", "--timeout=20s")
+    wait_until(lambda: not scanners.pods("listener-massive"), "the listener goes with its Feed")
+    wait_until(lambda: not scanners.pods("analyzer-us-stocks-0"), "nothing is left to analyze")
+    assert scanners.condition("market/us-stocks", "Ready")["reason"] == "NotUsed"
+    scanners.kubectl("scale", "deployment/scanplane-operator", "--replicas=0")
+    scanners.kubectl("delete", "dataplane/default", "--timeout=20s")
+    wait_until(lambda: not scanners.pods("gateway"), "the gateway goes without the operator too")
