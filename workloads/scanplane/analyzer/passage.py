@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from scanplane.analyzer.positions import Positions, Relation
 from scanplane.analyzer.stages import Stage, feeds_awaited, is_over
 from scanplane.marketdata.batches import BatchHeader
-from scanplane.marketdata.layouts import Paths, stay_at
+from scanplane.marketdata.layouts import Path, Paths, next_stay, stay_at
 
 __all__ = ["Admission", "Passage"]
 
@@ -109,15 +109,20 @@ class Passage:
         for feed in list(feeds_awaited(self._stage.partitions, marks, paths, self._feeds)):
             mark = marks.get(feed)
             path = paths.get(feed, ())
-            stay = (path[0] if path else None) if mark is None else stay_at(path, mark.layout_since)
-            if stay is not None and stay.seal is not None:
+            since = path[0].since if mark is None else mark.layout_since  # one that is not heard of has a path
+            stay = stay_at(path, since)
+            if (stay is not None and stay.seal is not None) or (stay is None and self._is_elsewhere(path, since)):
                 if mark is None:
-                    self._positions.join(feed, stay.since)
+                    self._positions.join(feed, since)
                 self._lose_seal(paths, feed)
         if self._stage.partitions != self._target:
             for feed in [feed for feed, mark in marks.items() if feed not in self._feeds and not mark.sealed]:
                 self._positions.end(feed)  # nobody subscribes to it any more
         self.judge(paths)
+
+    def _is_elsewhere(self, path: Path, since: int) -> bool:
+        """Whether a feed whose path was lost, and begun anew, has gone from here meanwhile."""
+        return next_stay(path, since, self._stage.partitions) is not None
 
     def _lose_seal(self, paths: Paths, feed: str) -> None:
         stay = stay_at(paths.get(feed, ()), self._positions.by_feed[feed].layout_since)
