@@ -25,6 +25,7 @@ from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
+from scanplane.roles.waiting import while_away
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
@@ -96,7 +97,7 @@ class Analyzer(LifecycleRole):
         """Work in one stage after the other; the last has no end but *stop*."""
         while not stop.is_set():
             self._forget_works()
-            situation = await self._survey.situation()
+            situation = await while_away(self._survey.situation, stop, self._lifecycle)
             async with TaskScope() as scope:
                 if situation.other_layouts and self._configuration.partition.index == 0:
                     scope.accompany(self._tidy(), f"{self.name} tidies")

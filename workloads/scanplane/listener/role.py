@@ -21,6 +21,7 @@ from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleServices
 from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
+from scanplane.roles.waiting import while_away
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
@@ -120,7 +121,7 @@ class Listener(LifecycleRole):
             hold.leave(_encode_memo(_without_paths(states)))  # in case that this term ends before it has begun
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             self._routers = [
-                await self._make_router(route, hold.generation, states, is_handed_over=bool(handed_over))
+                await self._make_router(route, hold.generation, states, stop, is_handed_over=bool(handed_over))
                 for route in self._configuration.routes
             ]
             self._pipeline = pipeline = Pipeline(
@@ -175,14 +176,16 @@ class Listener(LifecycleRole):
         self._states = {router.route.market: router.state for router in self._routers}
 
     async def _make_router(
-        self, route: Route, epoch: int, states: dict[str, RouteState], *, is_handed_over: bool
+        self, route: Route, epoch: int, states: dict[str, RouteState], stop: asyncio.Event, *, is_handed_over: bool
     ) -> Router:
         """Come to the route's number of partitions, whatever it was before, and go on there."""
         configuration = self._configuration
         change = LayoutChange(
             self._services.broker, self._services.cache, configuration.services.namespace, configuration.feed, epoch
         )
-        path, state = await change.enter(route, states.get(route.market), is_handed_over=is_handed_over)
+        path, state = await while_away(
+            lambda: change.enter(route, states.get(route.market), is_handed_over=is_handed_over), stop, self._lifecycle
+        )
         return Router(
             configuration.feed,
             route,
