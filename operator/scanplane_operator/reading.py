@@ -54,14 +54,14 @@ def read_inventory(observed: Observed) -> Reading:
     for key, document in sorted(observed.resources.items()):
         if document["metadata"].get("deletionTimestamp"):
             continue
-        accepted = _accepted_version(key, document)
+        resource = resource_from_object(key.kind, document)
+        accepted = _accepted_version(key, document, resource)
         if accepted is not None:
             last_good[key] = accepted
         if is_paused(document):
             paused.add(key)
             resources.extend([] if accepted is None else [accepted])
             continue
-        resource = resource_from_object(key.kind, document)
         if isinstance(resource, tuple):
             problems[key] = resource
             resources.extend([] if accepted is None else [accepted])
@@ -119,12 +119,14 @@ def _accepted_spec(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return spec if isinstance(spec, dict) else None
 
 
-def _accepted_version(key: ResourceKey, document: Mapping[str, Any]) -> Resource | None:
+def _accepted_version(
+    key: ResourceKey, document: Mapping[str, Any], newest: Resource | tuple[Problem, ...]
+) -> Resource | None:
     """Return the version that was accepted last; None if there is none or it is of a format of before."""
     spec = _accepted_spec(document)
     if spec is None:
         return None
-    resource = resource_from_object(key.kind, {**document, "spec": spec})
+    resource = newest if spec == document.get("spec") else resource_from_object(key.kind, {**document, "spec": spec})
     return None if isinstance(resource, tuple) else resource
 
 

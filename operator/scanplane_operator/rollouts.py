@@ -1,6 +1,7 @@
 """What to do with each workload, and why: create, leave alone, roll, or wait. Pure."""
 
 import enum
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -247,10 +248,16 @@ def live_configuration(deployment: Child, observed: Observed) -> RoleConfigurati
     text = ((config_map or {}).get("data") or {}).get(CONFIGURATION_KEY)
     if text is None or _template_annotation(deployment, CONFIGURATION) is None:
         return None
+    return _decoded(text)
+
+
+@functools.lru_cache(maxsize=64)
+def _decoded(text: str) -> RoleConfiguration | None:
+    """Decode once what a thousand Scanners ask the same ReplicaSet for; None for the text of another version."""
     try:
         return decode_configuration(text.encode())
     except msgspec.DecodeError:
-        return None  # written by another version of the operator
+        return None
 
 
 def serves(deployment: Child | None) -> bool:

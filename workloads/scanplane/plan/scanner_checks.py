@@ -1,9 +1,12 @@
 """What makes a Scanner acceptable: expressions that compile, columns that exist, features that somebody feeds."""
 
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 
-from scanplane.expressions import ExpressionError, Program, ValueType, compile_expression
+from msgspec import Struct
+
+from scanplane.expressions import ExpressionError, ValueType, compile_expression
 from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.channels import Channel
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
@@ -29,9 +32,10 @@ def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
         missing_or_refused(acceptance, Kind.MARKET, scanner.spec.market_ref.name, "spec.marketRef.name", judgement)
     used: dict[str, str] = {}
     for path, source, expected in _expressions(scanner):
-        program = _compile(path, source, expected, judgement)
-        if program is not None:
-            used |= dict.fromkeys(sorted(program.features), path)
+        judged = _judge(source, expected)
+        for text, line, column in judged.problems:
+            judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=line, column=column)
+        used |= dict.fromkeys(sorted(judged.features), path)
     if scanner.spec.board is not None:
         for index, column in enumerate(scanner.spec.board.columns or ()):
             path = f"spec.board.columns[{index}]"
@@ -52,7 +56,7 @@ def check_scanner_texts(document: Mapping[str, object]) -> Iterator[tuple[str, s
     for path, expected in _EXPRESSIONS:
         source = _value_at(document, path)
         if isinstance(source, str):
-            yield from ((path, *problem) for problem in _expression_problems(source, expected))
+            yield from ((path, *problem) for problem in _judge(source, expected).problems)
     columns = _value_at(document, "spec.board.columns")
     for index, column in enumerate(columns if isinstance(columns, list) else ()):
         if isinstance(column, str) and column not in CATALOGUE:
@@ -70,7 +74,7 @@ def default_columns(scanner: Scanner) -> tuple[str, ...]:
     names: list[str] = []
     for path, source, expected in _expressions(scanner):
         if path != "spec.signal.when":
-            features = compile_expression(source, expected).features
+            features = _judge(source, expected).features
             names.extend(sorted(features, key=list(CATALOGUE).index))
     unique = dict.fromkeys([*names, "price", "volume"])
     return tuple(name for name in unique if name not in {"symbol", "session"})
@@ -86,27 +90,24 @@ def _expressions(scanner: Scanner) -> list[tuple[str, str, ValueType]]:
     ]
 
 
-def _compile(path: str, source: str, expected: ValueType, judgement: Judgement) -> Program | None:
-    problems = _expression_problems(source, expected)
-    for text, line, column in problems:
-        judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=line, column=column)
-    return None if problems else compile_expression(source, expected)
+class _Judged(Struct, frozen=True):
+    """What is to be known of an expression: the features that it reads, and each mistake with its line and column."""
+
+    features: frozenset[str] = frozenset()
+    problems: tuple[tuple[str, int, int], ...] = ()
 
 
-def _expression_problems(source: str, expected: ValueType) -> list[tuple[str, int, int]]:
-    """Return what is wrong with an expression, each with its line and column."""
+@functools.lru_cache(maxsize=16_384)
+def _judge(source: str, expected: ValueType) -> _Judged:
+    """Compile an expression, once for as long as nobody changes it: an operator plans a thousand of them again and again."""
     try:
-        compile_expression(source, expected)
+        return _Judged(features=compile_expression(source, expected).features)
     except ExpressionError as error:
-        return [
-            (
-                f"{problem.message}; {problem.suggestion}" if problem.suggestion else problem.message,
-                problem.line,
-                problem.column,
-            )
-            for problem in error.problems
-        ]
-    return []
+        problems = (
+            (f"{each.message}; {each.suggestion}" if each.suggestion else each.message, each.line, each.column)
+            for each in error.problems
+        )
+        return _Judged(problems=tuple(problems))
 
 
 def _unknown_feature(name: str) -> str:
