@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from support.cluster_choice import open_cluster
 from support.cluster_network import networks_in_use
 from support.cluster_node import clear, running_node, start_node
 from support.images import REPOSITORY, server_images
+from support.kubernetes_build import program_on_hand
 
 pytestmark = pytest.mark.server
 
@@ -173,6 +176,48 @@ def test_a_pod_finds_a_service_by_its_name(
     )
     create(pod("asker", cluster.images.scanplane, command=["python", "-c", program]))
     assert json.loads(finish("asker"))["session"] == "market"
+
+
+ASKS_THE_API_SERVER = """\
+import ssl, urllib.error, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+verified = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+headers = {"Authorization": "Bearer " + open(f"{folder}/token").read()}
+for path in ("/api", "/api/v1/secrets"):
+    request = urllib.request.Request("https://kubernetes.default.svc" + path, headers=headers)
+    try:
+        print(urllib.request.urlopen(request, context=verified, timeout=10).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+
+
+def test_a_pod_with_a_token_reaches_the_api_server_and_may_do_what_it_was_granted(
+    cluster: Cluster, create: Callable[..., None], finish: Callable[[str], str]
+) -> None:
+    asker = pod("token", cluster.images.scanplane, command=["python", "-c", ASKS_THE_API_SERVER])
+    asker["spec"]["automountServiceAccountToken"] = True
+    create(asker)
+    assert finish("token").split() == ["200", "403"]
+
+
+def test_a_port_is_forwarded(cluster: Cluster, namespace: str, create: Callable[..., None]) -> None:
+    ready = {"exec": {"command": ["redis-cli", "ping"]}, "periodSeconds": 1, "timeoutSeconds": 5}
+    create(pod("forwarded", cluster.images.redis, user=999, data=["/data"], readinessProbe=ready))
+    waits = ("wait", "--for=condition=Ready", "pod/forwarded", "--namespace", namespace, "--timeout=120s")
+    cluster.kubectl(*waits, patience_s=130)
+    command = [str(program_on_hand("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
+    command += ["port-forward", "pod/forwarded", ":6379"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())
+            assert found
+            with socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as connection:
+                connection.sendall(b"PING\r\n")
+                assert connection.recv(64) == b"+PONG\r\n"
+        finally:
+            forwarding.terminate()
 
 
 def test_names_of_elsewhere_do_not_exist(
