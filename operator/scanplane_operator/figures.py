@@ -20,6 +20,7 @@ __all__ = [
     "is_noticeable",
     "market_figures",
     "scanner_figures",
+    "subscription_figures",
 ]
 
 Figures = dict[str, Any]
@@ -113,6 +114,21 @@ def scanner_figures(name: str, by_partition: Sequence[Sequence[PodReport]]) -> F
         return _sum(None if value is None else round(value) for value in values)
 
     return _known({"matches": total("matches"), "signalsTotal": total("signals_total")})
+
+
+def subscription_figures(listener: Sequence[PodReport], by_partition: Sequence[Sequence[PodReport]]) -> Figures:
+    """Return the figures of a Subscription that is the only one of its Feed and of its Market.
+
+    Where several share a listener or the analyzers, none of them can say what is whose: a share would be a guess.
+    """
+    return _known(
+        {
+            "eventsPerSecond": _rate(listener, "published_events_total"),
+            "symbolCount": _sum(_total(reports, "symbols") for reports in by_partition),
+            "unacknowledgedTopics": _total(listener, "unacknowledged_topics"),
+            "droppedEventsTotal": _total(listener, "dropped_events_total"),
+        }
+    )
 
 
 def gateway_figures(reports: Sequence[PodReport]) -> Figures:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from scanplane.plan.configuration import AnalyzerConfiguration
-from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.inventory import Finding, ResourceKey
 from scanplane.plan.planner import Plan
 from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
@@ -20,6 +20,7 @@ from scanplane_operator.figures import (
     is_noticeable,
     market_figures,
     scanner_figures,
+    subscription_figures,
 )
 from scanplane_operator.names import MARKET, selector_text
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
@@ -56,12 +57,15 @@ def status_changes(
 ) -> list[StatusChange]:
     """Return the statuses to write. *now* is RFC 3339, *now_ns* the same on the host's clock."""
     found: list[StatusChange] = []
+    findings: dict[ResourceKey, list[Finding]] = {}
+    for finding in plan.findings:
+        findings.setdefault(finding.key, []).append(finding)
     for key, document in sorted(observed.resources.items()):
         if document["metadata"].get("deletionTimestamp"):
             continue
         before: Mapping[str, Any] = document.get("status") or {}
         behind = rollouts_behind(key, document, rollouts)
-        case = _case(key, document, observed, reading, plan, behind)
+        case = _case(key, document, observed, reading, plan, findings.get(key, ()), behind)
         generation = document["metadata"].get("generation", 0)
         conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)
         lasting = _lasting(key, document, before, case, conditions, rollouts, observed.refused, now)
@@ -93,13 +97,14 @@ def _case(
     observed: Observed,
     reading: Reading,
     plan: Plan,
+    findings: Sequence[Finding],
     behind: Sequence[Rollout],
 ) -> Case:
     accepted = (document.get("status") or {}).get("accepted") or {}
     flowing = [each for each in behind if _tells_of_data(key, each)]
     return Case(
         kind=key.kind,
-        findings=plan.findings_of(key),
+        findings=findings,
         problems=reading.problems.get(key, ()),
         is_planned=ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME) in plan.accepted,
         is_paused=key in reading.paused,
@@ -213,8 +218,27 @@ def _figures(key: ResourceKey, document: Mapping[str, Any], observed: Observed, 
             return scanner_figures(key.name, reports(market))
         case Kind.DATA_PLANE:
             return next((gateway_figures(each) for each in reports(key)), {})
-        case _:
-            return {}
+        case Kind.SUBSCRIPTION:
+            feed, of_market = _ends(document)
+            if [_shares(other, feed, of_market) for other in _subscriptions(observed)].count(True) > 1:
+                return {}
+            listener = next(iter(reports(ResourceKey(Kind.FEED, feed))), ())
+            return subscription_figures(listener, reports(ResourceKey(Kind.MARKET, of_market)))
+
+
+def _subscriptions(observed: Observed) -> list[Mapping[str, Any]]:
+    return [document for key, document in observed.resources.items() if key.kind is Kind.SUBSCRIPTION]
+
+
+def _ends(subscription: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the names of a Subscription's Feed and Market."""
+    spec = subscription.get("spec") or {}
+    return (spec.get("feedRef") or {}).get("name", ""), (spec.get("marketRef") or {}).get("name", "")
+
+
+def _shares(subscription: Mapping[str, Any], feed: str, market: str) -> bool:
+    its_feed, its_market = _ends(subscription)
+    return its_feed == feed or its_market == market
 
 
 def _figures_before(before: Mapping[str, Any], lasting: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from support.chart import CHART, set_values
@@ -112,7 +113,7 @@ def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENC
 
 
 @contextmanager
-def installed(cluster: Cluster, values: Mapping[str, object]) -> Iterator[ScannersNamespace]:
+def installed(cluster: Cluster, values: Mapping[str, object], *, chart: Path = CHART) -> Iterator[ScannersNamespace]:
     """Install the chart with bundled services into a namespace of its own, all of it restricted; take everything away after.
 
     The definitions are brought and taken too, or left alone where somebody else has them.
@@ -136,7 +137,7 @@ def installed(cluster: Cluster, values: Mapping[str, object]) -> Iterator[Scanne
     }
     try:
         with cluster.namespace("scanners", RESTRICTED) as namespace:
-            arguments = ["install", "scanplane", str(CHART), "--namespace", namespace, *set_values(everything)]
+            arguments = ["install", "scanplane", str(chart), "--namespace", namespace, *set_values(everything)]
             cluster.helm(*arguments, "--wait", f"--timeout={PATIENCE_S:.0f}s", patience_s=PATIENCE_S + 20)
             yield ScannersNamespace(cluster, namespace)
     finally:

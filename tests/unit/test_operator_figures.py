@@ -75,6 +75,35 @@ def test_a_market_adds_up_its_partitions_and_says_nothing_of_a_part() -> None:
     assert world.status("Scanner/gappers")["signalsTotal"] == 14
 
 
+def test_a_subscription_is_told_of_where_it_is_the_only_one(world: World) -> None:
+    figures = {
+        "streaming": 1.0,
+        "published_events_total": 100.0,
+        "unacknowledged_topics": 2.0,
+        "dropped_events_total": 3.0,
+    }
+    world.report(LISTENER, figures)
+    world.report(ANALYZER, {"symbols": 9.0})
+    world.now_s += 15
+    world.report(LISTENER, figures | {"published_events_total": 400.0})
+    world.make_pass()
+    told = {"eventsPerSecond": 20, "symbolCount": 9, "unacknowledgedTopics": 2, "droppedEventsTotal": 3}
+    assert told.items() <= world.status("Subscription/seconds").items()
+
+    world.apply(
+        US_STOCKS
+        + """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: minutes}
+spec: {feedRef: {name: massive}, marketRef: {name: us-stocks}, channels: [MinuteAggregates], symbols: ["*"]}
+"""
+    )
+    world.settle()
+    assert not told.keys() & world.status("Subscription/minutes").keys(), "a share would be a guess"
+
+
 def test_every_gateway_counts(world: World) -> None:
     for pod in ("pod-1", "pod-2"):
         world.report(GATEWAY, {"clients": 2, "deliveries_per_second": 10.4}, pod=pod)
