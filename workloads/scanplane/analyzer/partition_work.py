@@ -63,7 +63,6 @@ class PartitionWork:
         self.consumption: Consumption | None = None
         self.positions: Positions | None = None
         self.writer: ResultWriter | None = None
-        self.passage: Passage | None = None
         self._around = surroundings
         self._situation = situation
         configuration = surroundings.configuration
@@ -87,9 +86,7 @@ class PartitionWork:
             begun = self._restore(fields, is_settled=saved is not None and saved.is_settled)
         self.engine, self.positions = begun.engine, begun.positions
         target = around.configuration.partition.count
-        self.passage = passage = Passage(
-            stage, self.partition.index, begun.positions, situation.feeds, target, around.survey.paths
-        )
+        passage = Passage(stage, self.partition.index, begun.positions, situation.feeds, target, around.survey.paths)
         passage.judge(situation.paths)
         is_left = may_be_left(stage, begun.positions.by_feed, situation.paths, target)
         own_limits = QueueLimits(time_to_live_ns=configuration.time_to_live_ns, max_bytes=configuration.max_bytes)

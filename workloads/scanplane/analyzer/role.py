@@ -150,9 +150,11 @@ class Analyzer(LifecycleRole):
         self, situation: Situation, others: Mapping[Partition, asyncio.Event], stop: asyncio.Event
     ) -> None:
         """Set the event of each partition that is over, whoever did it, and all of them at *stop*."""
+        since = time.monotonic()
         while not await wait_unless(stop, LOOK_S):
             with contextlib.suppress(CacheUnavailableError):
                 now = await self._survey.situation()
+                self._report_waiting(now, since)
                 for partition, done in others.items():
                     if now.stage.number != situation.stage.number or now.is_over(partition):
                         done.set()
@@ -160,19 +162,21 @@ class Analyzer(LifecycleRole):
             done.set()
 
     async def _wait_for_others(self, situation: Situation, stop: asyncio.Event) -> None:
-        """Wait until the stage is over in every partition; say which ones are waited for if that takes long."""
+        """Wait until the stage is over in every partition."""
         longest_s = LOOK_S * max(1, len(situation.saved) / LOOKED_AT_ONCE)  # all of them look at all of them
         since, pauses = time.monotonic(), Backoff(first_seconds=0.01, longest_seconds=longest_s)
         while not stop.is_set():
             now = await self._survey.situation()
             if now.stage.number != situation.stage.number:
                 break
-            if time.monotonic() - since > PATIENCE_S:
-                self._report_waiting(now)
+            self._report_waiting(now, since)
             await wait_unless(stop, pauses.next_seconds())
         self._lifecycle.clear_problem("partitions")
 
-    def _report_waiting(self, situation: Situation) -> None:
+    def _report_waiting(self, situation: Situation, since: float) -> None:
+        """Say which partitions are waited for, where that has been so since long ago by the host's monotonic clock."""
+        if time.monotonic() - since <= PATIENCE_S:
+            return
         stage = situation.stage
         left = ", ".join([str(member) for member in stage.members if not situation.is_over(member)][:8])
         feeds = {
