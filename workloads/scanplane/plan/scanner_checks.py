@@ -33,8 +33,8 @@ def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
     used: dict[str, str] = {}
     for path, source, expected in _expressions(scanner):
         judged = _judge(source, expected)
-        for text, line, column in judged.problems:
-            judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=line, column=column)
+        for text, line, position in judged.problems:
+            judgement.refuse(Reason.INVALID_EXPRESSION, path, text, line=line, column=position)
         used |= dict.fromkeys(sorted(judged.features), path)
     if scanner.spec.board is not None:
         for index, column in enumerate(scanner.spec.board.columns or ()):
