@@ -5,6 +5,7 @@ import copy
 import pytest
 import yaml
 
+from scanplane.plan import scanner_checks
 from scanplane_operator.names import CONFIGURATION
 from scanplane_operator.observed import ObjectKey
 from scanplane_operator.reading import referenced_secrets
@@ -44,6 +45,16 @@ def test_an_unchanged_world_is_not_written_to(world: World) -> None:
 def test_an_operator_that_was_restarted_writes_nothing(world: World) -> None:
     world.forget_operator()
     assert world.make_pass().is_nothing
+
+
+def test_a_pass_over_what_did_not_change_judges_no_expression_again(world: World) -> None:
+    world.patch("Scanner/volume", where="price >= 123.0")
+    world.make_pass()
+    before = scanner_checks._judge.cache_info().misses
+    world.settle()
+    world.patch("Feed/massive", staleAfter="1m")
+    world.settle()
+    assert scanner_checks._judge.cache_info().misses == before
 
 
 def test_what_a_pod_needs_is_written_before_it_and_consumers_before_publishers() -> None:
