@@ -62,7 +62,8 @@ cluster-down: $(VENV)/.development ## End it and remove what it kept
 IMAGE ?= localhost/scanplane:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' workloads/scanplane/__init__.py)
 image: ## Build the image IMAGE=name:tag with buildah, podman or docker, whichever is there
 	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "Install buildah, podman or docker."; exit 1; }; \
-	"$$builder" build --file images/Containerfile --tag $(IMAGE) .
+	case "$$builder" in *docker) same= ;; *) same="--timestamp $$(git log -1 --format=%ct)" ;; esac; \
+	"$$builder" build $$same --file images/Containerfile --tag $(IMAGE) .
 
 generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json, tests/golden/
 	@$(RUN)/python -m scanplane.cli.generate
