@@ -1,13 +1,14 @@
 """How things stand with one resource: what runs for it, how far its roll-out is, what its pods complain of. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from scanplane.plan.configuration import AnalyzerConfiguration, ListenerConfiguration
 from scanplane.plan.inventory import ResourceKey
-from scanplane.resources.kinds import Kind
+from scanplane.resources.kinds import Resource
+from scanplane.resources.scanner import Scanner
+from scanplane.resources.subscription import Subscription
 from scanplane.telemetry.status import Phase
 from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
@@ -16,11 +17,13 @@ from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_c
 __all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "serves_already", "settled"]
 
 
-def rollouts_behind(key: ResourceKey, document: Mapping[str, Any], rollouts: Sequence[Rollout]) -> list[Rollout]:
-    """Return the workloads that do what a resource asks for, its own or those that it is part of."""
-    spec = document.get("spec") or {}
-    market = (spec.get("marketRef") or {}).get("name") if key.kind in {Kind.SUBSCRIPTION, Kind.SCANNER} else None
-    feed = (spec.get("feedRef") or {}).get("name") if key.kind is Kind.SUBSCRIPTION else None
+def rollouts_behind(key: ResourceKey, version: Resource | None, rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Return the workloads that do what a resource asks for, its own or those that it is part of.
+
+    *version* is the one that is planned, which need not be the newest.
+    """
+    market = version.spec.market_ref.name if isinstance(version, Subscription | Scanner) else None
+    feed = version.spec.feed_ref.name if isinstance(version, Subscription) else None
     found: list[Rollout] = []
     for rollout in rollouts:
         configuration = rollout.workload.configuration

@@ -64,7 +64,7 @@ def status_changes(
         if document["metadata"].get("deletionTimestamp"):
             continue
         before: Mapping[str, Any] = document.get("status") or {}
-        behind = rollouts_behind(key, document, rollouts)
+        behind = rollouts_behind(key, plan.accepted.get(key), rollouts)
         case = _case(key, document, observed, reading, plan, findings.get(key, ()), behind)
         generation = document["metadata"].get("generation", 0)
         conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)

@@ -102,7 +102,7 @@ def _joined(lines: Sequence[str]) -> str:
 def _available(case: Case, observed: Observed) -> Verdict:
     kind = ConditionType.AVAILABLE
     if not case.rollouts:
-        return Verdict(kind, FALSE, "NotUsed", _unused(case.kind))
+        return Verdict(kind, FALSE, "NotUsed", _unused(case))
     missing = [rollout for rollout in case.rollouts if not is_available(rollout)]
     if not missing:
         return Verdict(
@@ -132,7 +132,7 @@ def _progressing(case: Case, observed: Observed) -> Verdict:
         if waiting:
             message = f"{waiting[0].workload.name} waits for the close: {waiting[0].restart}"
             return Verdict(kind, TRUE, "WaitsForMarketClose", message)
-        return Verdict(kind, FALSE, "RolledOut", "everything runs as asked" if case.rollouts else _unused(case.kind))
+        return Verdict(kind, FALSE, "RolledOut", "everything runs as asked" if case.rollouts else _unused(case))
     return _halted(case, observed) or _moving(case, observed)
 
 
@@ -233,22 +233,18 @@ def _names(rollouts: Sequence[Rollout]) -> str:
     )
 
 
-def _unused(kind: Kind) -> str:
-    match kind:
-        case Kind.FEED | Kind.MARKET:
-            return f"no accepted Subscription refers to this {kind}, so nothing runs for it"
-        case Kind.DATA_PLANE:
-            return "it is not the DataPlane in use"
-        case Kind.SCANNER:
-            return "no accepted Subscription brings data to its Market, so nothing runs for it"
-        case _:
-            return "nothing runs for it"
+def _unused(case: Case) -> str:
+    if not case.goes_on:
+        return "it is not accepted, so nothing runs for it"
+    if case.kind is Kind.SCANNER:
+        return "no accepted Subscription brings data to its Market, so nothing runs for it"
+    return f"no accepted Subscription refers to this {case.kind}, so nothing runs for it"
 
 
 def _data_flowing(case: Case) -> Verdict:
     kind = ConditionType.DATA_FLOWING
     if not case.rollouts:
-        return Verdict(kind, FALSE, "NotUsed", _unused(case.kind))
+        return Verdict(kind, FALSE, "NotUsed", _unused(case))
     found = [current(reports) for reports in case.reports]
     reports = [report for report in found if report is not None]
     if not reports:
@@ -294,7 +290,7 @@ def _ready(case: Case, accepted: Verdict, progressing: Verdict) -> Verdict:
         message = f"generation {case.generation} waits until it is paused no more; {accepted.message}"
         return Verdict(kind, FALSE, "Paused", message)
     if not case.rollouts:
-        return Verdict(kind, TRUE, "NotUsed", _unused(case.kind))
+        return Verdict(kind, TRUE, "NotUsed", _unused(case))
     if not case.moving:
         return Verdict(kind, TRUE, "RolledOut", f"accepted, and {_names(case.rollouts)} {_runs(case.rollouts)} it")
     return Verdict(kind, FALSE, progressing.reason, progressing.message)

@@ -123,6 +123,10 @@ def report_trouble(world: World) -> None:
     world.report(LISTENER, {"streaming": 0}, problems=("provider: the key is refused", "broker: away"))
 
 
+def add_bad_scanner(world: World) -> None:
+    world.apply("{kind: Scanner, metadata: {name: late}, spec: {marketRef: {name: us-stocks}, board: {rankBy: prise}}}")
+
+
 def nothing(world: World) -> None:
     del world
 
@@ -188,6 +192,15 @@ CASES = [
         "False",
         "NotUsed",
         "no accepted Subscription brings data to its Market, so nothing runs for it",
+    ),
+    ("Available", add_bad_scanner, "Scanner/late", "False", "NotUsed", "it is not accepted, so nothing runs for it"),
+    (
+        "Available",
+        lambda world: world.patch("Scanner/gappers", marketRef={"name": "gone"}),
+        "Scanner/gappers",
+        "True",
+        "Serving",
+        "analyzer-us-stocks-0 serves",
     ),
     (
         "Available",
