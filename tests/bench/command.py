@@ -47,6 +47,7 @@ PARTS = {
     "telemetry": Part("observing", 150, "what metrics, traces and scrapes cost"),
     "gateway": Part("delivering", 120, "deliveries to clients, and a client that never reads"),
     "expressions": Part("evaluating", 60, "scanners' expressions over a whole market"),
+    "cluster": Part("rolling", 900, "a changed resource on a real node: patch to board; provider without a connection"),
     "operator": Part("operating", 600, "a thousand resources: writes at rest, time to apply a change, memory"),
 }
 
