@@ -17,8 +17,8 @@ CHANGES = 9
 PATIENCE_S = 60.0
 
 _MEANING = (
-    "The chart on a real one-node Kubernetes on this machine, RabbitMQ, Redis and the simulated provider in pods; 200 second bars "
-    "a second. A Scanner's limit is patched until the gateway gives a board of that limit: the operator's pass, a new analyzer "
+    "The chart on a real one-node Kubernetes on this machine, RabbitMQ, Redis and the simulated provider in pods; 200 bars a "
+    "second. A Scanner's limit is patched until the gateway gives a board of that limit: the operator's pass, a new analyzer "
     "pod, its start beside the old one, the hand-over of baton and state, the first board. Then a Feed is patched: how long the "
     "provider has no connection, by its own book."
 )
