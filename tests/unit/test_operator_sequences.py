@@ -867,3 +867,38 @@ def test_budgets_and_policies_come_with_every_workload_where_they_are_asked_for(
     world.children[ObjectKey("NetworkPolicy", "scanplane-gateway")]["spec"]["ingress"][0]["ports"].append({"port": 22})
     assert world.make_pass().writes == ["apply NetworkPolicy/scanplane-gateway"]
     assert world.make_pass().is_nothing
+
+
+OVERLAPPING = """
+kind: Feed
+metadata: {name: tape}
+spec: {provider: Replay, replay: {path: /recordings/x}}
+---
+kind: Subscription
+metadata: {name: aaa}
+spec: {feedRef: {name: tape}, marketRef: {name: us-stocks}, channels: [SecondAggregates], symbols: [AAPL]}
+"""
+
+
+def test_a_new_resource_displaces_none_that_runs_whatever_it_is_called(world: World) -> None:
+    world.apply(OVERLAPPING)
+    for _ in range(2):
+        assert [made.writes for made in world.settle()] == [[], []]
+        world.forget_operator()
+    assert world.condition("Subscription/aaa", "Accepted")[:2] == ("False", "OverlappingFeeds")
+    assert world.ready("Subscription/seconds") == ("True", "RolledOut")
+    world.delete("Subscription/seconds")
+    world.settle()
+    assert world.ready("Subscription/aaa") == ("True", "RolledOut")
+
+
+def test_an_edit_displaces_none_that_runs_and_its_last_version_goes_on(world: World) -> None:
+    world.apply(OVERLAPPING.replace("[SecondAggregates]", "[Trades]"))
+    world.settle()
+    assert world.ready("Subscription/aaa") == ("True", "RolledOut")
+    world.take_rolls()
+    world.patch("Subscription/aaa", channels=["Trades", "SecondAggregates"])
+    world.settle()
+    assert rolled(world) == []
+    assert world.condition("Subscription/aaa", "Accepted")[:2] == ("False", "OverlappingFeeds")
+    assert "generation 1 goes on" in world.condition("Subscription/aaa", "Accepted")[2]

@@ -1,7 +1,8 @@
 """Which version of which resource counts: each is checked in the light of those that were accepted before it.
 
-The order is that of the references (DataPlane, Feed and Market, Subscription, Scanner) and, within a kind, by name, so that of
-two resources that exclude each other always the same one wins. A resource whose newest version is bad keeps its last good one.
+The order is that of the references (DataPlane, Feed and Market, Subscription, Scanner). Within a kind those that run already as
+they are come first, so that nothing new displaces them, and then by name: of two resources that exclude each other always the
+same one wins. A resource whose newest version is bad keeps its last good one.
 """
 
 from collections.abc import Callable, Iterable
@@ -72,16 +73,22 @@ class Judgement:
 def accept(
     acceptance: Acceptance, resources: Iterable[AnyResource], check: _Check[AnyResource], into: dict[str, AnyResource]
 ) -> None:
-    """Check *resources* by name and add the versions that count to *into*, each visible to the checks of the next.
+    """Check *resources* in order and add the versions that count to *into*, each visible to the checks of the next.
 
     Findings about a newest version are kept even when its last good version goes on in its place.
     """
-    for resource in sorted(resources, key=lambda each: each.metadata.name):
+    for resource in sorted(resources, key=lambda each: (not _runs_already(acceptance, each), each.metadata.name)):
         findings = list(check(resource, acceptance))
         acceptance.findings.extend(findings)
         version = resource if not _has_errors(findings) else _last_good(acceptance, resource, check)
         if version is not None:
             into[resource.metadata.name] = version
+
+
+def _runs_already(acceptance: Acceptance, resource: AnyResource) -> bool:
+    """Whether this very version was accepted before."""
+    version = acceptance.inventory.last_good.get(key_of(resource))
+    return isinstance(version, type(resource)) and version.spec == resource.spec
 
 
 def _has_errors(findings: Iterable[Finding]) -> bool:
