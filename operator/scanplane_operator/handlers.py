@@ -49,6 +49,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.networking.error_backoffs = _for_ever()
     settings.watching.inactivity_timeout = 70.0
+    settings.queueing.idle_timeout = 0.05  # a thousand objects are not a thousand tasks for seconds after each list
     settings.queueing.exit_timeout = 0.2  # nothing is lost with an event that only wakes
     settings.process.ultimate_exiting_timeout = 10.0
     return settings

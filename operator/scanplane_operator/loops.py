@@ -32,6 +32,8 @@ QUIET_PASSES = 2
 """A namespace without anything of ours is left after so many passes that found nothing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 REFUSED_PAUSE_S = 30.0
+MAX_CONCURRENT = 2
+"""Passes at the same time: they share one processor, and each holds all objects of its namespace."""
 
 
 class LoopState(Struct, kw_only=True):
@@ -63,6 +65,7 @@ class NamespaceLoops:
         self._transitions = TransitionLog(_LOG)
         self._wakes: dict[str, asyncio.Event] = {}
         self._new = asyncio.Event()
+        self._turns = asyncio.Semaphore(MAX_CONCURRENT)
         self.states: dict[str, LoopState] = {}
         self.pass_listeners: list[PassListener] = []
 
@@ -136,7 +139,9 @@ class NamespaceLoops:
         state.last_begun = time.monotonic()
         result: PassResult | None = None
         try:
-            result = await self._reconciler.reconcile(namespace)
+            async with self._turns:
+                state.last_begun = time.monotonic()
+                result = await self._reconciler.reconcile(namespace)
         except (ApiError, ApiUnavailableError) as error:
             state.failures += 1
             state.problem = str(error)
