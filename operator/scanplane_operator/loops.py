@@ -47,6 +47,8 @@ class LoopState(Struct, kw_only=True):
     last_succeeded: float = 0.0
     last_seconds: float = 0.0
     problem: str = ""
+    is_waiting: bool = False
+    """Whether it waits for its turn: then those that have theirs show whether anything goes on."""
     result: PassResult | None = None
 
 
@@ -139,8 +141,9 @@ class NamespaceLoops:
         state.last_begun = time.monotonic()
         result: PassResult | None = None
         try:
+            state.is_waiting = True
             async with self._turns:
-                state.last_begun = time.monotonic()
+                state.is_waiting, state.last_begun = False, time.monotonic()
                 result = await self._reconciler.reconcile(namespace)
         except (ApiError, ApiUnavailableError) as error:
             state.failures += 1
@@ -214,4 +217,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
 
 def longest_silence_s(states: Mapping[str, LoopState], now: float) -> float:
     """Return for how long the loop that is most behind has not ended a pass, in seconds; 0 without any."""
-    return max((now - max(state.last_ended, state.last_begun) for state in states.values()), default=0.0)
+    return max(
+        (now - max(state.last_ended, state.last_begun) for state in states.values() if not state.is_waiting),
+        default=0.0,
+    )

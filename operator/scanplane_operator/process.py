@@ -19,11 +19,12 @@ from scanplane.resources.common import API_VERSION
 from scanplane.resources.kinds import KINDS
 from scanplane.roles.backoff import Backoff
 from scanplane.telemetry.logs import configure_logging, flush_logging
-from scanplane.telemetry.server import Check, ListenError, Probes, bind, serve_probes
+from scanplane.telemetry.server import ListenError, Probes, bind, serve_probes
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 from scanplane_operator.api import Api, ApiError, ApiUnavailableError, connect
 from scanplane_operator.handlers import make_registry, make_settings, quiet_kopf
-from scanplane_operator.loops import NamespaceLoops, longest_silence_s
+from scanplane_operator.liveness import Heart
+from scanplane_operator.loops import NamespaceLoops
 from scanplane_operator.metrics import OperatorMetrics
 from scanplane_operator.observed import CHILD_KINDS
 from scanplane_operator.observing import Observer
@@ -34,9 +35,6 @@ from scanplane_operator.settings import Settings, SettingsError, read_settings
 __all__ = ["main", "run_operator"]
 
 _LOG = logging.getLogger("scanplane.operator")
-_SILENCE_MARGIN_S = 60.0
-"""How much longer than a resync a loop may be without an attempt before it counts as dead."""
-_LAG_S = 10.0
 
 
 def main() -> int:
@@ -80,7 +78,7 @@ async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
         reconciler = Reconciler(api, observer, reporter, settings.pods, socket.gethostname())
         loops = NamespaceLoops(settings, reconciler, observer, reporter)
         loops.pass_listeners.append(OperatorMetrics(telemetry.meter, loops, api.writes).hear)
-        probe = _Heart(loops, settings)
+        probe = Heart(loops, settings)
         await stack.enter_async_context(serve_probes(listener, _probes(probe, loops, telemetry)))
         _LOG.info("operator starts", extra=_told(settings))
         await _work(api, loops, probe, settings, kinds, stop)
@@ -88,7 +86,7 @@ async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _work(
-    api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
+    api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
 ) -> None:
     """Run everything until *stop*; if one part ends by itself, all of it does."""
     parts = [
@@ -107,7 +105,7 @@ async def _work(
 
 
 async def _serve(
-    api: Api, loops: NamespaceLoops, probe: "_Heart", settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
+    api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
 ) -> None:
     await _wait_for_resources(api)
     probe.started = True
@@ -150,41 +148,7 @@ async def _wait_for_resources(api: Api) -> None:
         await asyncio.sleep(pauses.next_seconds())
 
 
-class _Heart:
-    """What liveness is judged by: the event loop turns, and every loop goes on trying."""
-
-    def __init__(self, loops: NamespaceLoops, settings: Settings) -> None:
-        self._loops = loops
-        self._longest_silence_s = settings.resync_s + _SILENCE_MARGIN_S
-        self._last_beat = time.monotonic()
-        self.started = False
-
-    async def beat(self) -> None:
-        """Beat for ever."""
-        while True:
-            self._last_beat = time.monotonic()
-            await asyncio.sleep(1.0)
-
-    def live(self) -> list[Check]:
-        """Say whether the process should live."""
-        now = time.monotonic()
-        silence = longest_silence_s(self._loops.states, now)
-        lag = now - self._last_beat
-        return [
-            Check("event loop", lag < _LAG_S, f"last turned {lag:.1f} s ago"),
-            Check("reconciling", silence < self._longest_silence_s, f"the last attempt was {silence:.0f} s ago"),
-        ]
-
-    def ready(self) -> list[Check]:
-        """Say whether it reconciles: the kinds are served, and every namespace's last pass succeeded."""
-        failing = [f"{state.namespace}: {state.problem}" for state in self._loops.states.values() if state.problem]
-        return [
-            Check("custom resources", self.started, "served" if self.started else "not served by the API server yet"),
-            Check("passes", not failing, "; ".join(failing) or "the last of each namespace succeeded"),
-        ]
-
-
-def _probes(heart: _Heart, loops: NamespaceLoops, telemetry: Telemetry) -> Probes:
+def _probes(heart: Heart, loops: NamespaceLoops, telemetry: Telemetry) -> Probes:
     return Probes(
         live=heart.live,
         ready=heart.ready,

@@ -12,6 +12,7 @@ from scanplane.plan.planner import Plan
 from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
 from scanplane.resources.status import Condition, ConditionStatus, ConditionType
+from scanplane_operator.changes import FIRST_START
 from scanplane_operator.conditions import Verdict, merge_conditions, transitions
 from scanplane_operator.figures import (
     Figures,
@@ -22,7 +23,7 @@ from scanplane_operator.figures import (
     scanner_figures,
     subscription_figures,
 )
-from scanplane_operator.names import MARKET, selector_text
+from scanplane_operator.names import MARKET, RESTART_REASON, selector_text
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.reading import Reading, pause_asked
 from scanplane_operator.rollouts import Decision, Rollout, combined_revision
@@ -181,12 +182,22 @@ def _rolled(
     written = [each for each in own if each.workload.key not in refused]
     if own and written == own and all(each.decision.writes for each in own):
         status["configuration"] = combined_revision([each.workload for each in own])
-    restarts = [each.restart for each in written if each.decision is Decision.ROLL and each.restart is not None]
+    restarts = [str(each.restart) for each in written if each.decision is Decision.ROLL and each.restart is not None]
+    if not restarts and "configuration" in before and status["configuration"] != before["configuration"]:
+        told = (before.get("lastRestart") or {}).get("message")
+        restarts = [each for each in _untold(written) if each[:1024] != told]
     if restarts:
         newest = restarts[0]
-        reason = ",".join(newest.reasons)[:256]
-        status["lastRestart"] = {"time": now, "reason": reason, "message": str(newest)[:1024]}
+        reason = newest.partition(" (")[0].replace(", ", ",")[:256]
+        status["lastRestart"] = {"time": now, "reason": reason, "message": newest[:1024]}
     return status
+
+
+def _untold(written: Sequence[Rollout]) -> list[str]:
+    """Return the reasons of roll-outs that an operator began and did not live to tell: their pods bear them."""
+    templates = (each.live["spec"]["template"]["metadata"] for each in written if each.live is not None)
+    reasons = ((template.get("annotations") or {}).get(RESTART_REASON) for template in templates)
+    return [reason for reason in reasons if reason and reason != FIRST_START]
 
 
 def _partitions(key: ResourceKey, own: Sequence[Rollout]) -> dict[str, Any]:
