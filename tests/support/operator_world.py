@@ -6,6 +6,7 @@ look at what is half done.
 """
 
 import copy
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,11 +25,12 @@ from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import key_of
 from scanplane_operator.names import INSTANCE, RESTART_REASON
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
+from scanplane_operator.rollouts import Decision
 from scanplane_operator.settings import PodSettings
 from scanplane_operator.status import StatusChange, status_changes
 from support.operator_server_side_apply import apply_manifest, with_defaults
 
-__all__ = ["SECRETS", "US_STOCKS", "Pass", "World"]
+__all__ = ["SECRETS", "US_STOCKS", "Pass", "World", "settled_world"]
 
 Object = dict[str, Any]
 
@@ -97,6 +99,11 @@ class Pass(Struct, frozen=True, kw_only=True):
     @property
     def is_nothing(self) -> bool:
         return not self.writes and not self.statuses
+
+    @property
+    def by_instance(self) -> dict[str, Decision]:
+        """Return what was decided of each workload."""
+        return {rollout.workload.name: rollout.decision for rollout in self.decisions.rollouts}
 
     def told(self) -> list[tuple[str, str, str]]:
         """Return the events as ``(resource, reason, note)``."""
@@ -362,6 +369,10 @@ class World:
         rolls, self.rolls = self.rolls, []
         return rolls
 
+    def rolled(self) -> list[str]:
+        """Return the names of the instances that rolled since the last time, and forget it."""
+        return sorted(name for name, _ in self.take_rolls())
+
     # Inside
 
     def _created(self, document: Object) -> Object:
@@ -467,6 +478,18 @@ class World:
         old = [each for each in self._replica_sets_of(live) if not each["status"].get("replicas")]
         for each in sorted(old, key=_revision)[: max(0, len(old) - _HISTORY)]:
             del self.replica_sets[each["metadata"]["name"]]
+
+
+@functools.cache
+def _settled_world() -> World:
+    world = World(config_maps={"reference": {"s.csv": "digest-1"}})
+    world.settle()
+    return world
+
+
+def settled_world() -> World:
+    """Return a World in which all that :data:`US_STOCKS` asks for runs; reference data is there too."""
+    return copy.deepcopy(_settled_world())
 
 
 def _patched(value: Any, patch: Any) -> Any:
