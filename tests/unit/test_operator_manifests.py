@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scanplane_operator.containment import quantity
+from scanplane_operator.observed import ObjectKey
 from scanplane_operator.settings import PodSettings
 from support.operator_world import World
 
@@ -143,3 +144,12 @@ def test_settings_that_are_taken_back_leave_nothing_behind() -> None:
     world.patch("DataPlane/default", workloads=None)
     world.settle()
     assert pod_of(world, GATEWAY) == before
+
+
+def test_any_free_port_is_the_usual_one_in_a_pod() -> None:
+    world = World()
+    world.patch("DataPlane/default", gateway={"port": 0})
+    world.settle()
+    ports = {each["name"]: each["containerPort"] for each in pod_of(world, GATEWAY)["containers"][0]["ports"]}
+    assert ports == {"status": 8081, "http": 8080}
+    assert world.children[ObjectKey("Service", "scanplane-gateway")]["spec"]["ports"][0]["port"] == 8080

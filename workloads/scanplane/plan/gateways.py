@@ -4,11 +4,14 @@ import msgspec
 
 from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import GatewayConfiguration
+from scanplane.plan.inventory import Home
 from scanplane.plan.services import credentials_digest, data_plane_spec, services_of, sources_of
 from scanplane.resources.data_plane import Gateway
 from scanplane.resources.kinds import Kind
 
 __all__ = ["gateway_configuration"]
+
+_DEFAULT_PORT = 8080
 
 
 def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
@@ -16,10 +19,12 @@ def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
     gateway = data_plane_spec(acceptance).gateway or Gateway()
     services = services_of(acceptance)
     served = msgspec.structs.replace(gateway, service=None)  # the Service stands before it: no reason for a restart
+    # a pod has all ports for itself, and a Service needs one that is known
+    is_free_everywhere = gateway.port == 0 and acceptance.inventory.home is Home.CLUSTER
     tokens = gateway.tokens_secret_ref.name if gateway.tokens_secret_ref is not None else None
     return GatewayConfiguration(
         services=services,
-        port=8080 if gateway.port is None else gateway.port,
+        port=_DEFAULT_PORT if gateway.port is None or is_free_everywhere else gateway.port,
         replicas=1 if gateway.replicas is None else gateway.replicas,
         tokens_secret=tokens,
         max_clients=gateway.max_clients or 1000,
