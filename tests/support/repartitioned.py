@@ -65,7 +65,8 @@ class AHome:
         assert not self.world.problems, [str(problem) for problem in self.world.problems]
         wanted = {name: each for name, each in self.world.plan.configurations.items() if name != "gateway"}
         if only:
-            before = {name: self._configuration_of(name) for name in self.supervisor.roles if not name.startswith(only)}
+            others = [name for name in self.supervisor.roles if name in wanted and not name.startswith(only)]
+            before = {name: self._configuration_of(name) for name in others}
             wanted = before | {name: each for name, each in wanted.items() if name.startswith(only)}
         return [str(change.error) for change in await self.supervisor.apply(wanted) if change.error is not None]
 
