@@ -50,3 +50,31 @@ def test_no_object_has_a_finalizer(operator_cluster: OperatorCluster, operator: 
     objects = [(kind, each) for kind in kinds for each in site.every(kind)]
     assert len(objects) > 12
     assert [each["metadata"]["name"] for _, each in objects if each["metadata"].get("finalizers")] == []
+
+
+METRICS = [
+    ("scanplane_operator_passes_total", {"result"}),
+    ("scanplane_operator_pass_seconds_count", set()),
+    ("scanplane_operator_writes_total", {"kind", "verb"}),
+    ("scanplane_operator_resources", {"kind", "state"}),
+    ("scanplane_operator_last_pass_age_seconds", {"namespace"}),
+    ("scanplane_operator_restarts_total", {"reason"}),
+]
+
+
+def test_metrics_bear_the_names_that_dashboards_and_alerts_use(
+    operator_cluster: OperatorCluster, operator: OperatorProcess
+) -> None:
+    site = settled_site(operator_cluster)
+    site.edit("Scanner", "gappers", where="gap_percent > 9.0")
+    wait_until(lambda: operator.metric("scanplane_operator_restarts_total", reason="ScannerChanged") >= 1, "a restart")
+    for name, labels in METRICS:
+        found = operator.labels(name)
+        assert found, name
+        assert all(labels <= each.keys() for each in found), name
+    site.wait_ready()
+    wait_until(
+        lambda: operator.metric("scanplane_operator_resources", kind="Scanner", state="ready") >= 2,
+        "two Scanners ready",
+    )
+    assert operator.metric("scanplane_operator_last_pass_age_seconds", namespace=site.namespace) < 60
