@@ -4,7 +4,8 @@
     queue     <namespace>.<market>.<i-of-n>.<ttl>ms.<bytes>B     one for each partition, bound with ``*.<i-of-n>``
     queue     <namespace>.batons.<name>                          one for each baton
 
-The routing key is ``<channel>.<i-of-n>`` (``Tick`` and ``Seal`` for what has no channel), so that other programs can bind what they like.
+The routing key is ``<channel>.<i-of-n>``, with ``Tick`` and ``Seal`` for what has no channel, so that other programs can
+bind what they like.
 
 Queues are durable classic queues: they work alike on RabbitMQ 3.10 and 4, and perishable ticks need no replication.
 Messages in them are transient. RabbitMQ refuses to declare a queue again with other limits, so the limits are part of
