@@ -18,7 +18,7 @@ from scanplane_operator.api import Api, ApiError, ApiUnavailableError
 from scanplane_operator.decisions import Decisions, decisions_of
 from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import Manifest, key_of
-from scanplane_operator.names import APPLIED, FIELD_MANAGER, RESTART_REASON, STATUS_MANAGER
+from scanplane_operator.names import APPLIED, FIELD_MANAGER, MANAGED_BY, RESTART_REASON, STATUS_MANAGER
 from scanplane_operator.observed import Child, ObjectKey, Observed, PodPlace
 from scanplane_operator.observing import Observer, child_path, resource_path
 from scanplane_operator.reading import is_paused, referenced_config_maps, referenced_secrets
@@ -118,8 +118,12 @@ class Reconciler:
             if key in observed.children:
                 continue
             path = child_path(observed.namespace, key.kind)
-            if await self._api.list(path, name=key.name):
-                found.add(key)
+            for live in await self._api.list(path, name=key.name):
+                labels = live["metadata"].get("labels") or {}
+                if (
+                    labels.get(MANAGED_BY) != FIELD_MANAGER
+                ):  # one of ours was made in the very moment, by another operator
+                    found.add(key)
         return frozenset(found)
 
     async def _write(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
