@@ -108,8 +108,12 @@ class OperatorProcess:
         return [found for found, _ in _samples(response.text, name)]
 
     def passes(self, namespace: str) -> int:
-        """Return how many passes were made over *namespace*."""
-        return int(self.status().get(namespace, {}).get("passes", 0))
+        """Return how many passes were made over *namespace*; -1 if nobody answers."""
+        response = self.get("/status")
+        if response is None:
+            return -1
+        found = (each["passes"] for each in response.json()["namespaces"] if each["namespace"] == namespace)
+        return int(next(found, 0))
 
     def wait_passes(self, namespace: str, more: int, within_s: float = 60.0) -> None:
         """Wait for *more* whole passes over *namespace* from now on."""
