@@ -113,7 +113,9 @@ def scanner_figures(name: str, by_partition: Sequence[Sequence[PodReport]]) -> F
         values = [None if now is None else now.status.scanners.get(name, {}).get(figure) for now in found]
         return _sum(None if value is None else round(value) for value in values)
 
-    return _known({"matches": total("matches"), "signalsTotal": total("signals_total")})
+    seen = [now.status.scanners.get(name, {}) for reports in by_partition if (now := current(reports)) is not None]
+    last = max((figures.get("last_signal_unix_seconds", 0.0) for figures in seen), default=0.0)
+    return _known({"matches": total("matches"), "signalsTotal": total("signals_total"), "lastSignalTime": _time(last)})
 
 
 def subscription_figures(listener: Sequence[PodReport], by_partition: Sequence[Sequence[PodReport]]) -> Figures:

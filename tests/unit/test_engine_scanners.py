@@ -113,7 +113,9 @@ def test_a_signal_fires_when_its_condition_becomes_true_and_not_again_while_it_s
     assert fired(tick(engine, 5)) == []
     trade(engine, 6, 12.0)
     assert fired(tick(engine, 7)) == [("signal", "AAA")]
-    assert engine.scanner_figures()["signal"] == {"matches": 1.0, "signals_total": 2.0}
+    figures = engine.scanner_figures()["signal"]
+    assert (figures["matches"], figures["signals_total"]) == (1.0, 2.0)
+    assert figures["last_signal_unix_seconds"] == engine.tick_ns / 1e9
 
 
 def test_what_matches_already_when_a_scanner_begins_does_not_fire_but_what_appears_later_does() -> None:

@@ -10,6 +10,9 @@ __all__ = ["figures_of", "totals_of"]
 _SESSIONS = {Session.CLOSED: 0.0, Session.PREMARKET: 1.0, Session.REGULAR: 2.0, Session.POSTMARKET: 3.0}
 """What the operator knows an open market by."""
 
+_LATEST = frozenset({"last_signal_unix_seconds"})
+"""Of several partitions the latest counts."""
+
 
 def totals_of(work: PartitionWork) -> dict[str, float]:
     """Return what only grows."""
@@ -41,7 +44,7 @@ def figures_of(
 
 def _add(sums: dict[str, float], figures: Mapping[str, float]) -> None:
     for name, value in figures.items():
-        sums[name] = sums.get(name, 0.0) + value
+        sums[name] = max(sums.get(name, 0.0), value) if name in _LATEST else sums.get(name, 0.0) + value
 
 
 def _figures(work: PartitionWork) -> dict[str, float]:

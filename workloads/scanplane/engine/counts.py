@@ -35,6 +35,7 @@ class EngineCounts(Struct, kw_only=True):
     rewinds: int = 0
     signals: int = 0
     signals_by_scanner: dict[str, int]
+    last_signal_ns_by_scanner: dict[str, int]
     matches_by_scanner: dict[str, int]
 
     def figures(self) -> dict[str, float]:

@@ -79,6 +79,7 @@ class Engine:
         self._counts = EngineCounts(
             events={channel.value: 0 for channel in Channel},
             signals_by_scanner={scanner.name: 0 for scanner in self._scanners},
+            last_signal_ns_by_scanner={scanner.name: 0 for scanner in self._scanners},
             matches_by_scanner={scanner.name: 0 for scanner in self._scanners},
         )
         self._begin_anew()
@@ -122,10 +123,14 @@ class Engine:
         return self.counts.figures()
 
     def scanner_figures(self) -> dict[str, dict[str, float]]:
-        """Return the figures of each scanner, by its name."""
+        """Return the figures of each scanner, by its name. The last signal's time is event time, 0 before the first."""
         counts = self._counts
         return {
-            name: {"matches": float(matches), "signals_total": float(counts.signals_by_scanner[name])}
+            name: {
+                "matches": float(matches),
+                "signals_total": float(counts.signals_by_scanner[name]),
+                "last_signal_unix_seconds": counts.last_signal_ns_by_scanner[name] / 1e9,
+            }
             for name, matches in counts.matches_by_scanner.items()
         }
 
@@ -228,6 +233,8 @@ class Engine:
             signals += fired
             self._counts.matches_by_scanner[scanner.name] = matches
             self._counts.signals_by_scanner[scanner.name] += len(fired)
+            if fired:
+                self._counts.last_signal_ns_by_scanner[scanner.name] = tick.tick_ns
         frame.remember()
         for ring, name in ((self._prices, "price"), (self._volumes, "volume")):
             if ring.is_due(tick.tick_ns):

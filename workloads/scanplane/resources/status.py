@@ -155,7 +155,9 @@ class FeedStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     lag_p99_milliseconds: (
         Annotated[
             Count,
-            Meta(description="Time from the exchange to the listener, 99th percentile of the last report, in ms."),
+            Meta(
+                description="Time from the receipt of an event to its hand-over to the broker, 99th percentile, in ms."
+            ),
         ]
         | None
     ) = None
@@ -212,7 +214,7 @@ class MarketStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     lag_p99_milliseconds: (
         Annotated[
             Count,
-            Meta(description="Time from the listener to the board, 99th percentile of the last report, in ms."),
+            Meta(description="Time from the receipt of an event to the board, 99th percentile, in ms."),
         ]
         | None
     ) = None
@@ -246,8 +248,3 @@ class ScannerStatus(_Observed, frozen=True, kw_only=True, rename="camel"):
     matches: Annotated[Count, Meta(description="Symbols that match now, a count.")] | None = None
     signals_total: Annotated[Count, Meta(description="Signals fired, a count since the analyzers began.")] | None = None
     last_signal_time: Annotated[Timestamp, Meta(description="When the last signal fired, in event time.")] | None = None
-    last_signal_symbol: Annotated[str, Meta(description="The symbol of the last signal.", max_length=64)] | None = None
-    evaluation_p99_microseconds: (
-        Annotated[Count, Meta(description="Time that one evaluation takes, 99th percentile of the last report, in us.")]
-        | None
-    ) = None
