@@ -20,8 +20,8 @@ __all__ = ["make_registry", "make_settings", "quiet_kopf"]
 Wake = Callable[[str], None]
 
 
-def make_registry(wake: Wake, child_kinds: Iterable[str]) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: our kinds, and those children that carry our label."""
+def make_registry(wake: Wake, child_kinds: Iterable[str], end: Callable[[], object]) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: our kinds, and those children that carry our label; *end* is called when kopf ends."""
     registry = kopf.OperatorRegistry()
 
     async def resource_seen(namespace: str | None, **_: object) -> None:
@@ -30,7 +30,11 @@ def make_registry(wake: Wake, child_kinds: Iterable[str]) -> kopf.OperatorRegist
     async def log_in(settings: kopf.OperatorSettings, **_: object) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
 
+    async def ended(**_: object) -> None:
+        end()  # kopf waits for every task that began after it, ours too
+
     kopf.on.login(registry=registry)(log_in)
+    kopf.on.cleanup(registry=registry)(ended)
     for info in KINDS.values():
         kopf.on.event(API_GROUP, "v1alpha1", info.plural, registry=registry)(resource_seen)
     for kind in child_kinds:

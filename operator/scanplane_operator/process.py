@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -64,6 +64,9 @@ async def _until_signal(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await run_operator(settings, stop)
+    logging.getLogger("asyncio").setLevel(
+        logging.CRITICAL
+    )  # kopf leaves the end of its watches to that of the event loop
 
 
 async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
@@ -111,13 +114,15 @@ async def _serve(
     probe.started = True
     async with asyncio.TaskGroup() as group:
         passes = group.create_task(loops.run(), name="loops")
-        await group.create_task(_watch(loops, settings, kinds, stop), name="kopf")
+        await group.create_task(_watch(loops, settings, kinds, stop, passes.cancel), name="kopf")
         passes.cancel()
 
 
-async def _watch(loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event) -> None:
+async def _watch(
+    loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event, end: Callable[[], object]
+) -> None:
     await kopf.operator(
-        registry=make_registry(loops.wake, kinds),
+        registry=make_registry(loops.wake, kinds, end),
         settings=make_settings(),
         standalone=True,  # one replica that is recreated, never two: no peering, so no object that could pause us
         clusterwide=not settings.namespaces,
