@@ -91,7 +91,7 @@ def test_the_header_of_another_version_is_read_as_far_as_it_is_known() -> None:
         "massive", "us-stocks", Partition(0, 1), Channel.TRADES, 7, 3, 100, 8, 9
     )
     assert decode_header({"batch": longer}) == BatchHeader(
-        "massive", "us-stocks", Partition(0, 1), None, 7, 3, 0, 8, 9, "", 6, 2, 5, True
+        "massive", "us-stocks", Partition(0, 1), None, 7, 3, 0, 8, 9, "", 6, 2, 5, is_seal=True
     )
 
 
