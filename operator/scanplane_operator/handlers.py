@@ -13,6 +13,7 @@ import kopf
 from scanplane.resources.common import API_GROUP
 from scanplane.resources.kinds import KINDS
 from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
+from scanplane_operator.news import ResourceNews
 from scanplane_operator.observed import CHILD_KINDS
 
 __all__ = ["make_registry", "make_settings", "quiet_kopf"]
@@ -23,8 +24,13 @@ Wake = Callable[[str], None]
 def make_registry(wake: Wake, child_kinds: Iterable[str], end: Callable[[], object]) -> kopf.OperatorRegistry:
     """Return kopf's handlers: our kinds, and those children that carry our label; *end* is called when kopf ends."""
     registry = kopf.OperatorRegistry()
+    news = ResourceNews()
 
-    async def resource_seen(namespace: str | None, **_: object) -> None:
+    async def resource_seen(namespace: str | None, type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002  # kopf's word
+        if news.is_news(type, body):
+            wake(namespace or "")
+
+    async def child_seen(namespace: str | None, **_: object) -> None:
         wake(namespace or "")
 
     async def log_in(settings: kopf.OperatorSettings, **_: object) -> kopf.ConnectionInfo | None:
@@ -40,9 +46,7 @@ def make_registry(wake: Wake, child_kinds: Iterable[str], end: Callable[[], obje
     for kind in child_kinds:
         child = CHILD_KINDS[kind]
         group, _, version = child.api_version.rpartition("/")
-        kopf.on.event(group, version, child.plural, labels={MANAGED_BY: FIELD_MANAGER}, registry=registry)(
-            resource_seen
-        )
+        kopf.on.event(group, version, child.plural, labels={MANAGED_BY: FIELD_MANAGER}, registry=registry)(child_seen)
     return registry
 
 

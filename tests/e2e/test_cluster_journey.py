@@ -5,6 +5,7 @@ client, so a run that is changed ten times must end like one that was left alone
 """
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.journey]
 EVENTS = 120_000
 SESSION = ["--events", str(EVENTS), "--patient"]
 SPEED = 400
+SECOND_NS = 1_000_000_000
 
 SECRET = """
 ---
@@ -47,10 +49,16 @@ def rows(board: Mapping[str, Any]) -> list[Any]:
     return list(board["data"]["rows"])
 
 
-def is_applied(listener: Mapping[str, Any], analyzers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every analyzer has evaluated an instant after the last event that came in."""
-    newest = listener.get("figures", {}).get("event_time_unix_seconds", 0.0)
-    return newest > 0 and all(each.get("figures", {}).get("tick_unix_seconds", 0.0) > newest for each in analyzers)
+def is_applied(listener: Mapping[str, Any], analyzers: Sequence[Mapping[str, Any]], since_ns: int) -> bool:
+    """Whether every analyzer has evaluated an instant after the last event, by what was said after *since_ns*."""
+    figures = listener.get("figures", {})
+    newest = figures.get("event_time_unix_seconds", 0.0)
+    return (
+        all(each.get("updatedNs", 0) > since_ns for each in (listener, *analyzers))
+        and figures.get("waiting_bytes") == 0
+        and newest > 0
+        and all(each.get("figures", {}).get("tick_unix_seconds", 0.0) > newest for each in analyzers)
+    )
 
 
 def undisturbed(folder: Path) -> dict[str, list[Any]]:
@@ -60,8 +68,10 @@ def undisturbed(folder: Path) -> dict[str, list[Any]]:
         file.write_text(resources(provider.url.removeprefix("ws://"), "provider") + SECRET)
         with UpProcess(folder / "up.log", file) as up:
             provider.wait_until_finished()
+            end_ns = time.time_ns() + SECOND_NS
             wait_until(
-                lambda: is_applied(up.status("listener-massive"), [up.status("analyzer-us-stocks-0")]), "all is applied"
+                lambda: is_applied(up.status("listener-massive"), [up.status("analyzer-us-stocks-0")], end_ns),
+                "all is applied",
             )
             return {name: rows(up.get(f"/v1/boards/us-stocks/{name}")) for name in BOARDS}
 
@@ -141,10 +151,12 @@ def test_changes_in_mid_session_roll_what_they_must_and_lose_nothing(
     steps.append("kubectl rollout restart: that one, and the operator leaves it so")
 
     wait_until(lambda: bool(scanners.simulator().get("finished")), "the end of the session")
+    end_ns = time.time_ns() + SECOND_NS
     wait_until(
         lambda: is_applied(
             scanners.roles().get("listener-massive", {}),
             [scanners.roles().get(f"analyzer-us-stocks-{index}", {}) for index in range(3)],
+            end_ns,
         ),
         "all is applied",
     )

@@ -72,16 +72,20 @@ def documents() -> list[dict[str, Any]]:
 
 def state(site: Site) -> dict[str, Any]:
     """Return all that the operator makes and says in a namespace, without what differs from one to the next."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for kind, name in site.resources():
-        found[f"{kind}/{name}"] = site.get(kind, name).get("status")
+        found[f"{kind}/{name}"] = [_normal(site.get(kind, name).get("status"), site)]
     for kind in ("ConfigMap", "Service", "Deployment"):
         for child in site.every(kind, "app.kubernetes.io/managed-by=scanplane-operator"):
             child.pop("status", None)
-            found[f"{kind}/{child['metadata']['name']}"] = child
-    text = json.dumps(_without(found), sort_keys=True).replace(site.namespace, "NAMESPACE")
-    normal: dict[str, Any] = json.loads(DIGESTS.sub("DIGEST", INSTANTS.sub("INSTANT", text)))
-    return normal
+            normal = _normal(child, site)  # an old and a new configuration differ by a digest in their names alone
+            found.setdefault(f"{kind}/{normal['metadata']['name']}", []).append(normal)
+    return {name: sorted(each, key=lambda one: json.dumps(one, sort_keys=True)) for name, each in found.items()}
+
+
+def _normal(value: Any, site: Site) -> Any:
+    text = json.dumps(_without(value), sort_keys=True).replace(site.namespace, "NAMESPACE")
+    return json.loads(DIGESTS.sub("DIGEST", INSTANTS.sub("INSTANT", text)))
 
 
 def _without(value: Any) -> Any:

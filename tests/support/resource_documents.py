@@ -69,7 +69,7 @@ AGREED: list[tuple[str, str, str, bool]] = [
     ("a recording with an empty path", "Feed", "provider: Replay\nreplay: {path: ''}", False),
     ("a recording at negative speed", "Feed", "provider: Replay\nreplay: {path: x, speed: -1}", False),
     ("an endpoint instead of a feed", "Feed", _MASSIVE % "endpoint: 'ws://simulator:8765'", True),
-    ("an endpoint and a feed", "Feed", _MASSIVE % "endpoint: 'ws://simulator:8765', feed: Delayed", False),
+    ("an endpoint and a feed", "Feed", _MASSIVE % "endpoint: 'ws://simulator:8765', feed: Delayed", True),
     ("neither endpoint nor feed", "Feed", "provider: Massive\nmassive: {apiKeySecretRef: {name: a, key: b}}", False),
     ("an endpoint that speaks HTTP", "Feed", _MASSIVE % "endpoint: 'http://simulator:8765'", False),
     ("an endpoint with a line break at its end", "Feed", _MASSIVE % 'endpoint: "ws://simulator:8765\\n"', False),
