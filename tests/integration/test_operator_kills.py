@@ -72,15 +72,21 @@ def documents() -> list[dict[str, Any]]:
 
 def state(site: Site) -> dict[str, Any]:
     """Return all that the operator makes and says in a namespace, without what differs from one to the next."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, Any] = {}
     for kind, name in site.resources():
-        found[f"{kind}/{name}"] = [_normal(site.get(kind, name).get("status"), site)]
-    for kind in ("ConfigMap", "Service", "Deployment"):
+        found[f"{kind}/{name}"] = _normal(site.get(kind, name).get("status"), site)
+    used: set[str] = set()
+    for kind in ("Deployment", "Service", "ConfigMap"):
         for child in site.every(kind, "app.kubernetes.io/managed-by=scanplane-operator"):
             child.pop("status", None)
-            normal = _normal(child, site)  # an old and a new configuration differ by a digest in their names alone
-            found.setdefault(f"{kind}/{normal['metadata']['name']}", []).append(normal)
-    return {name: sorted(each, key=lambda one: json.dumps(one, sort_keys=True)) for name, each in found.items()}
+            name = child["metadata"]["name"]
+            if kind == "Deployment":
+                volumes = child["spec"]["template"]["spec"]["volumes"]
+                used |= {each["configMap"]["name"] for each in volumes if "configMap" in each}
+            if kind != "ConfigMap" or name in used:  # those of before are kept for a rollback, as many as there were
+                normal = _normal(child, site)
+                found[f"{kind}/{normal['metadata']['name']}"] = normal
+    return found
 
 
 def _normal(value: Any, site: Site) -> Any:
