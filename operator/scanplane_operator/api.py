@@ -48,11 +48,6 @@ class Writes(Struct, kw_only=True):
         """Count one."""
         self.by_kind_and_verb[kind, verb] = self.by_kind_and_verb.get((kind, verb), 0) + 1
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(self.by_kind_and_verb.values())
-
 
 class Api:
     """Requests to one API server. Every method raises ApiError or ApiUnavailableError."""

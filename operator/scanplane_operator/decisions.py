@@ -8,16 +8,15 @@ from msgspec import Struct
 from scanplane.plan.configuration import AnalyzerConfiguration
 from scanplane.plan.inventory import ResourceKey, key_of
 from scanplane.plan.planner import Plan, plan
-from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.common import API_VERSION
-from scanplane.resources.data_plane import DataPlane, UpdatePolicy
+from scanplane.resources.data_plane import UpdatePolicy
 from scanplane.resources.kinds import Kind, Resource
 from scanplane_operator.changes import Changes, changes_of
 from scanplane_operator.figures import current
 from scanplane_operator.manifests.workloads import Workload, workloads_of
 from scanplane_operator.observed import Observed
 from scanplane_operator.reading import Reading, read_inventory
-from scanplane_operator.rollouts import Rollout, decide, serves
+from scanplane_operator.rollouts import Rollout, available_replicas, decide
 from scanplane_operator.settings import PodSettings
 
 __all__ = ["Decisions", "decisions_of"]
@@ -40,11 +39,10 @@ def decisions_of(observed: Observed, settings: PodSettings) -> Decisions:
     """
     reading = read_inventory(observed)
     planned = plan(reading.inventory)
-    data_plane = planned.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
-    if not isinstance(data_plane, DataPlane):
+    if planned.data_plane is None:
         return Decisions(reading=reading, plan=planned, rollouts=(), changes=Changes())
     workloads = workloads_of(planned, observed.namespace, _owners(observed), settings)
-    policy = data_plane.spec.update_policy or UpdatePolicy.IMMEDIATE
+    policy = planned.data_plane.spec.update_policy or UpdatePolicy.IMMEDIATE
     rollouts = decide(workloads, observed, reading.paused, policy, _open_markets(workloads, observed))
     return Decisions(
         reading=reading,
@@ -77,7 +75,10 @@ def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozense
             is_open = report.status.figures.get("session", 0.0) > 0
         else:
             said = (observed.resources[workload.owner].get("status") or {}).get("session")
-            is_open = said in {"premarket", "regular", "postmarket"} and serves(observed.children.get(workload.key))
+            is_open = (
+                said in {"premarket", "regular", "postmarket"}
+                and available_replicas(observed.children.get(workload.key)) > 0
+            )
         if is_open:
             found.add(market)
     return frozenset(found)

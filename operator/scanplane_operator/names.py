@@ -6,8 +6,10 @@ from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     ListenerConfiguration,
     RoleConfiguration,
+    role_of,
 )
 from scanplane.plan.inventory import ResourceKey
+from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
 
 __all__ = [
@@ -28,7 +30,6 @@ __all__ = [
     "metadata_of",
     "object_name",
     "owner_of",
-    "role_of",
     "selector_of",
     "selector_text",
 ]
@@ -77,12 +78,7 @@ def owner_of(configuration: RoleConfiguration) -> ResourceKey:
         case AnalyzerConfiguration(market=market):
             return ResourceKey(Kind.MARKET, market)
         case _:
-            return ResourceKey(Kind.DATA_PLANE, "default")
-
-
-def role_of(configuration: RoleConfiguration) -> str:
-    """Return ``listener``, ``analyzer`` or ``gateway``."""
-    return str(configuration.__struct_config__.tag)
+            return ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME)
 
 
 def labels_of(configuration: RoleConfiguration) -> dict[str, str]:

@@ -49,8 +49,6 @@ class PassResult(Struct, frozen=True, kw_only=True):
     config_maps: Mapping[str, Mapping[str, str]]
     pods: tuple[PodPlace, ...]
     refused: int
-    written: int
-    statuses: int
     restarts: tuple[str, ...]
 
     @property
@@ -82,7 +80,7 @@ class Reconciler:
             decisions = decisions_of(observed, self._settings)
         refused = await self._write(decisions, observed, log)
         observed = msgspec.structs.replace(observed, refused=refused)
-        statuses = await self._say(decisions, observed, log)
+        await self._say(decisions, observed, log)
         restarts = tuple(
             reason
             for rollout in decisions.rollouts
@@ -100,8 +98,6 @@ class Reconciler:
             config_maps=observed.config_maps,
             pods=places_of(observed.pods),
             refused=len(refused),
-            written=len(decisions.changes.apply) + len(decisions.changes.remove) - len(refused),
-            statuses=statuses,
             restarts=restarts,
         )
 
@@ -159,7 +155,7 @@ class Reconciler:
         elif self._refused.pop(namespace, None):
             log.info("the API server refuses nothing any more")
 
-    async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> int:
+    async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> None:
         now_ns = time.time_ns()
         written_ns = self._figures_written_ns.setdefault(observed.namespace, {})
         changes = status_changes(
@@ -178,7 +174,6 @@ class Reconciler:
             await self._post_events(change, log)
         while len(written_ns) > _MAX_REMEMBERED:
             written_ns.pop(next(iter(written_ns)))
-        return len(changes)
 
     async def _write_status(self, change: StatusChange) -> None:
         metadata = change.document["metadata"]

@@ -13,6 +13,7 @@ from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     ListenerConfiguration,
     RoleConfiguration,
+    config_map_keys,
     configuration_hash,
     decode_configuration,
     secrets_of,
@@ -29,6 +30,7 @@ from scanplane_operator.observed import Child, ObjectKey, Observed
 __all__ = [
     "Decision",
     "Rollout",
+    "available_replicas",
     "combined_revision",
     "decide",
     "is_rolled_out",
@@ -37,7 +39,6 @@ __all__ = [
     "missing_inputs",
     "recorded_revision",
     "revision_of",
-    "serves",
 ]
 
 _OF_AN_UPGRADE = {RestartReason.IMAGE_CHANGED, RestartReason.CONFIGURATION_CHANGED}
@@ -115,14 +116,9 @@ def missing_inputs(configuration: RoleConfiguration, observed: Observed) -> tupl
         if name is not None and name not in observed.config_maps:
             missing.append(f"ConfigMap '{name}'")
         elif name is not None:
-            missing += [f"key '{key}' of ConfigMap '{name}'" for key in _files_of(configuration) if key not in held]
+            files = (configuration.reference.symbols_file, configuration.reference.volume_curve_file)
+            missing += [f"key '{key}' of ConfigMap '{name}'" for key in config_map_keys(*files) if key not in held]
     return tuple(missing)
-
-
-def _files_of(configuration: AnalyzerConfiguration) -> list[str]:
-    """Return the files that are keys of the ConfigMap; one with an absolute path is in the image."""
-    names = (configuration.reference.symbols_file, configuration.reference.volume_curve_file)
-    return [name for name in names if name is not None and not name.startswith("/")]
 
 
 def _roll(
@@ -260,9 +256,9 @@ def _decoded(text: str) -> RoleConfiguration | None:
         return None
 
 
-def serves(deployment: Child | None) -> bool:
-    """Whether a pod of it serves, whichever version."""
-    return deployment is not None and ((deployment.get("status") or {}).get("availableReplicas") or 0) > 0
+def available_replicas(holder: Child | None) -> int:
+    """Return how many pods of a Deployment or a ReplicaSet serve, whichever version; none of one that is not there."""
+    return int(((holder or {}).get("status") or {}).get("availableReplicas") or 0)
 
 
 def is_rolled_out(deployment: Child) -> bool:

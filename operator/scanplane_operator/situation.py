@@ -12,7 +12,7 @@ from scanplane.resources.subscription import Subscription
 from scanplane.telemetry.status import Phase
 from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
-from scanplane_operator.rollouts import Decision, Rollout, is_rolled_out, live_configuration, serves
+from scanplane_operator.rollouts import Decision, Rollout, available_replicas, is_rolled_out, live_configuration
 
 __all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "serves_already", "settled"]
 
@@ -51,8 +51,7 @@ def serves_already(key: ResourceKey, rollout: Rollout, observed: Observed) -> bo
     serving = [
         replica_set
         for replica_set in observed.replica_sets
-        if replica_set["metadata"]["labels"].get(INSTANCE) == rollout.workload.name
-        and ((replica_set.get("status") or {}).get("availableReplicas") or 0) > 0
+        if replica_set["metadata"]["labels"].get(INSTANCE) == rollout.workload.name and available_replicas(replica_set)
     ]
     configurations = [live_configuration(replica_set, observed) for replica_set in serving]
     return bool(configurations) and all(
@@ -62,7 +61,7 @@ def serves_already(key: ResourceKey, rollout: Rollout, observed: Observed) -> bo
 
 def is_available(rollout: Rollout) -> bool:
     """Whether a pod of it serves, whichever version."""
-    return serves(rollout.live)
+    return available_replicas(rollout.live) > 0
 
 
 def is_stuck(live: Child | None) -> bool:

@@ -9,7 +9,6 @@ from msgspec import Struct
 from scanplane.plan.configuration import AnalyzerConfiguration
 from scanplane.plan.inventory import Finding, ResourceKey
 from scanplane.plan.planner import Plan
-from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.kinds import Kind
 from scanplane.resources.status import Condition, ConditionStatus, ConditionType
 from scanplane_operator.changes import FIRST_START
@@ -26,7 +25,7 @@ from scanplane_operator.figures import (
 from scanplane_operator.names import MARKET, RESTART_REASON, selector_text
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.reading import Reading, pause_asked
-from scanplane_operator.rollouts import Decision, Rollout, combined_revision
+from scanplane_operator.rollouts import Decision, Rollout, available_replicas, combined_revision
 from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
 from scanplane_operator.verdicts import TOLD_BY_WORKLOADS, Case, verdicts
 
@@ -43,7 +42,6 @@ class StatusChange(Struct, frozen=True, kw_only=True):
     status: Mapping[str, Any]
     transitions: tuple[Condition, ...]
     restart: tuple[str, str] | None
-    only_figures: bool
 
 
 def status_changes(
@@ -86,7 +84,6 @@ def status_changes(
                 status=status,
                 transitions=tuple(transitions(before.get("conditions") or (), conditions)),
                 restart=_news(before, lasting),
-                only_figures=only_figures,
             )
         )
     return found
@@ -107,7 +104,7 @@ def _case(
         kind=key.kind,
         findings=findings,
         problems=reading.problems.get(key, ()),
-        is_planned=ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME) in plan.accepted,
+        is_planned=plan.data_plane is not None,
         is_paused=key in reading.paused,
         pause_asked=pause_asked(document),
         goes_on=key in plan.accepted,
@@ -168,7 +165,7 @@ def _lasting(
     if key.kind is Kind.MARKET and case.is_planned:
         status |= _partitions(key, own)
     if key.kind is Kind.DATA_PLANE and own:
-        status["readyGateways"] = sum(_available_replicas(each) for each in own)
+        status["readyGateways"] = sum(available_replicas(each.live) for each in own)
         status["workloadCount"] = len(rollouts)
         status["readyWorkloads"] = sum(settled(each) for each in rollouts)
     return status
@@ -209,10 +206,6 @@ def _partitions(key: ResourceKey, own: Sequence[Rollout]) -> dict[str, Any]:
         "readyPartitions": sum(settled(each) and is_available(each) for each in own),
         "selector": selector_text({MARKET: key.name}),
     }
-
-
-def _available_replicas(rollout: Rollout) -> int:
-    return int(((rollout.live or {}).get("status") or {}).get("availableReplicas") or 0)
 
 
 def _figures(key: ResourceKey, document: Mapping[str, Any], observed: Observed, rollouts: Sequence[Rollout]) -> Figures:

@@ -10,17 +10,14 @@ from scanplane.plan.configuration import (
     GatewayConfiguration,
     RoleConfiguration,
     configuration_hash,
+    role_of,
     secrets_of,
 )
-from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.planner import Plan
-from scanplane.plan.services import DEFAULT_NAME, digest
-from scanplane.resources.data_plane import DataPlane
-from scanplane.resources.kinds import Kind
-from scanplane.resources.market import Market
+from scanplane.plan.services import digest
 from scanplane.resources.pods import Amounts, Resources, Workloads
 from scanplane_operator.containment import quantity
-from scanplane_operator.names import CONFIGURATION, REVISION, labels_of, role_of, selector_of
+from scanplane_operator.names import CONFIGURATION, REVISION, labels_of, selector_of
 from scanplane_operator.settings import PodSettings
 
 __all__ = ["GATEWAY_PORT_NAME", "STATUS_PORT", "asked_of_pods", "pod_template", "workload_defaults"]
@@ -46,8 +43,7 @@ _DEFAULT_RESOURCES = {
 
 def workload_defaults(plan: Plan) -> Workloads:
     """Return the pod settings of the DataPlane in use."""
-    data_plane = plan.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
-    return (data_plane.spec.workloads if isinstance(data_plane, DataPlane) else None) or Workloads()
+    return (plan.data_plane.spec.workloads if plan.data_plane is not None else None) or Workloads()
 
 
 def asked_of_pods(configuration: RoleConfiguration, plan: Plan, defaults: Workloads) -> str:
@@ -230,8 +226,7 @@ def _role_resources(role: str, defaults: Workloads) -> Resources | None:
 def _market_resources(configuration: RoleConfiguration, plan: Plan) -> Resources | None:
     if not isinstance(configuration, AnalyzerConfiguration):
         return None
-    market = plan.accepted.get(ResourceKey(Kind.MARKET, configuration.market))
-    analyzer = market.spec.analyzer if isinstance(market, Market) else None
+    analyzer = plan.analyzer_of(configuration.market)
     return None if analyzer is None else analyzer.resources
 
 

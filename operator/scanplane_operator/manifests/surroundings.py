@@ -3,11 +3,7 @@
 from typing import Any
 
 from scanplane.plan.configuration import GatewayConfiguration, RoleConfiguration
-from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.planner import Plan
-from scanplane.plan.services import DEFAULT_NAME
-from scanplane.resources.data_plane import DataPlane
-from scanplane.resources.kinds import Kind
 from scanplane.resources.pods import Service
 from scanplane_operator.manifests.pods import GATEWAY_PORT_NAME, STATUS_PORT
 from scanplane_operator.names import metadata_of, object_name, selector_of
@@ -19,8 +15,7 @@ def gateway_service(
     configuration: GatewayConfiguration, plan: Plan, namespace: str, owner: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the Service in front of the gateways."""
-    data_plane = plan.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
-    gateway = data_plane.spec.gateway if isinstance(data_plane, DataPlane) else None
+    gateway = plan.data_plane.spec.gateway if plan.data_plane is not None else None
     service = (gateway.service if gateway is not None else None) or Service()
     metadata = metadata_of(configuration, object_name(configuration), namespace, owner)
     if service.annotations:

@@ -15,8 +15,6 @@ from scanplane.plan.configuration import (
 )
 from scanplane.plan.inventory import ResourceKey
 from scanplane.plan.planner import Plan
-from scanplane.resources.kinds import Kind
-from scanplane.resources.market import Market
 from scanplane.resources.pods import Workloads
 from scanplane_operator.manifests.pods import asked_of_pods, pod_template, workload_defaults
 from scanplane_operator.manifests.surroundings import disruption_budget, gateway_service, network_policy
@@ -149,8 +147,7 @@ def _replicas(configuration: RoleConfiguration, plan: Plan) -> int:
         case GatewayConfiguration(replicas=replicas):
             return replicas
         case AnalyzerConfiguration(market=market):
-            accepted = plan.accepted.get(ResourceKey(Kind.MARKET, market))
-            analyzer = accepted.spec.analyzer if isinstance(accepted, Market) else None
+            analyzer = plan.analyzer_of(market)
             return 2 if analyzer is not None and analyzer.standby else 1
         case _:
             return 1

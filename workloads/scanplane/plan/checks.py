@@ -6,7 +6,9 @@ from scanplane.marketdata.channels import AssetClass
 from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
 from scanplane.plan.calendars import CALENDARS
+from scanplane.plan.configuration import config_map_keys
 from scanplane.plan.inventory import Finding, Home, Reason
+from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.feed import Feed
@@ -15,8 +17,6 @@ from scanplane.resources.market import Market, ReferenceFile, ReferenceSource
 from scanplane.resources.subscription import Delivery, Subscription, SubscriptionSpec
 
 __all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes", "used_files"]
-
-DEFAULT_NAME = "default"
 
 
 def delay_minutes(feed: Feed) -> int:
@@ -94,8 +94,7 @@ def _check_services(acceptance: Acceptance, judgement: Judgement) -> None:
 
 def used_files(file: ReferenceFile, config_map: Mapping[str, str]) -> dict[str, str | None]:
     """Return what *config_map* holds for each file that *file* names (None for one that it lacks)."""
-    names = [name for name in (file.symbols, file.volume_curve) if name is not None and not name.startswith("/")]
-    return {name: config_map.get(name) for name in names}
+    return {name: config_map.get(name) for name in config_map_keys(file.symbols, file.volume_curve)}
 
 
 def _check_files(file: ReferenceFile, acceptance: Acceptance, judgement: Judgement) -> None:

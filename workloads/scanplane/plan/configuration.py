@@ -34,9 +34,11 @@ __all__ = [
     "SessionHours",
     "SignalConfiguration",
     "Stream",
+    "config_map_keys",
     "configuration_hash",
     "decode_configuration",
     "encode_configuration",
+    "role_of",
     "secrets_of",
 ]
 
@@ -229,6 +231,12 @@ class GatewayConfiguration(Struct, frozen=True, kw_only=True, tag="gateway", tag
 
 RoleConfiguration = ListenerConfiguration | AnalyzerConfiguration | GatewayConfiguration
 
+
+def role_of(configuration: RoleConfiguration) -> str:
+    """Return ``listener``, ``analyzer`` or ``gateway``."""
+    return str(configuration.__struct_config__.tag)
+
+
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(RoleConfiguration)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -247,6 +255,11 @@ def decode_configuration(document: bytes) -> RoleConfiguration:
 def configuration_hash(configuration: RoleConfiguration) -> str:
     """Return the first 10 hex digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(encode_configuration(configuration)).hexdigest()[:10]
+
+
+def config_map_keys(*files: str | None) -> list[str]:
+    """Return those of *files* that are keys of a ConfigMap, on a cluster; one with an absolute path is in the image."""
+    return [file for file in files if file is not None and not file.startswith("/")]
 
 
 def secrets_of(configuration: RoleConfiguration) -> tuple[SecretKey, ...]:

@@ -12,8 +12,10 @@ from scanplane.plan.gateways import gateway_configuration
 from scanplane.plan.inventory import Finding, Inventory, Reason, ResourceKey
 from scanplane.plan.listeners import listener_configurations
 from scanplane.plan.scanner_checks import check_scanner
-from scanplane.resources.kinds import Resource
-from scanplane.resources.market import ReferenceSource
+from scanplane.plan.services import DEFAULT_NAME
+from scanplane.resources.data_plane import DataPlane
+from scanplane.resources.kinds import Kind, Resource
+from scanplane.resources.market import Analyzer, Market, ReferenceSource
 
 __all__ = ["Plan", "plan"]
 
@@ -24,6 +26,17 @@ class Plan(Struct, frozen=True, kw_only=True):
     configurations: Mapping[str, RoleConfiguration]
     findings: tuple[Finding, ...]
     accepted: Mapping[ResourceKey, Resource]
+
+    @property
+    def data_plane(self) -> DataPlane | None:
+        """The DataPlane in use."""
+        found = self.accepted.get(ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME))
+        return found if isinstance(found, DataPlane) else None
+
+    def analyzer_of(self, market: str) -> Analyzer | None:
+        """Return what the version in use of a Market says of its analyzers."""
+        found = self.accepted.get(ResourceKey(Kind.MARKET, market))
+        return found.spec.analyzer if isinstance(found, Market) else None
 
     def findings_of(self, key: ResourceKey) -> list[Finding]:
         """Return what was found about one resource."""

@@ -32,6 +32,7 @@ from scanplane.plan.configuration import (
     SecretKey,
     configuration_hash,
     decode_configuration,
+    role_of,
 )
 from scanplane.roles.interface import ReportsProgress, Role, RoleInputError, RoleServices, SecretMissingError, Secrets
 from scanplane.roles.publishing import StatusPublisher
@@ -127,7 +128,7 @@ async def _live(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     services = configuration.services
-    log = with_fields(logging.getLogger("scanplane.roles"), role=_kind(configuration), instance=configuration.name)
+    log = with_fields(logging.getLogger("scanplane.roles"), role=role_of(configuration), instance=configuration.name)
     async with AsyncExitStack() as stack:
         signals.tell(lambda: loop.call_soon_threadsafe(stop.set))
         stack.callback(signals.forget)
@@ -142,7 +143,7 @@ async def _live(
         role = make_role(configuration, role_services, telemetry)
         telemetry.register_role(role)
         lag = telemetry.latency(
-            "event_loop_lag", "How late the event loop runs timers.", role=_kind(configuration), instance=role.name
+            "event_loop_lag", "How late the event loop runs timers.", role=role_of(configuration), instance=role.name
         )
         probe = LagProbe(lag)
         server = await stack.enter_async_context(serve_probes(listener, _probes(role, probe, telemetry)))
@@ -179,10 +180,6 @@ async def _bounded(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await close()
 
 
-def _kind(configuration: RoleConfiguration) -> str:
-    return str(configuration.__struct_config__.tag)
-
-
 def _url(secrets: Secrets, key: SecretKey | None) -> str | None:
     return None if key is None else secrets.read(key)
 
@@ -196,7 +193,7 @@ def _replica(configuration: RoleConfiguration) -> str | None:
 def _telemetry_settings(configuration: RoleConfiguration) -> TelemetrySettings:
     services = configuration.services
     return TelemetrySettings(
-        service_name=f"scanplane-{_kind(configuration)}",
+        service_name=f"scanplane-{role_of(configuration)}",
         instance=configuration.name,
         namespace=services.namespace,
         otlp_endpoint=services.otlp_endpoint,
