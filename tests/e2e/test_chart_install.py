@@ -3,43 +3,32 @@
 What is stored by each step is held against a bare API server in tests/integration; here pods run and boards move.
 """
 
-import json
 import re
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
 
 from support.chart import CHART, expressions, metrics_of, set_values
-from support.cluster import Cluster, CommandFailedError
+from support.cluster import Cluster
+from support.scanners_namespace import KINDS, ScannersNamespace, restricted_namespace, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 PATIENCE_S = 180.0
 UNTIL_THE_FIRST = {"scanplane_operator_restarts_total"}
 """A counter by reason is there once there was a reason."""
-KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
 
 
-class Installation:
+class Installation(ScannersNamespace):
     """A namespace with the chart's release ``scanplane`` in it."""
 
-    def __init__(self, cluster: Cluster, namespace: str, *, definitions: bool) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-        repository, _, tag = cluster.images.scanplane.rpartition(":")
-        self._values: Mapping[str, object] = {
-            "crds.enabled": definitions,
-            "image.repository": repository,
-            "image.tag": tag,
-            "bundled.rabbitmq.image": cluster.images.rabbitmq,
-            "bundled.redis.image": cluster.images.redis,
-            "simulator.enabled": True,
-        }
+    def __init__(self, cluster: Cluster, namespace: str, values: Mapping[str, object]) -> None:
+        super().__init__(cluster, namespace)
+        self._values: Mapping[str, object] = {**values, "simulator.enabled": True}
 
     def helm(self, verb: str, values: Mapping[str, object] | None = None) -> str:
         chart = [] if verb in {"test", "uninstall"} else [str(CHART), *set_values({**self._values, **(values or {})})]
@@ -51,19 +40,8 @@ class Installation:
         assert "violate" not in done.stderr, "Pod Security warns of something"
         return done.stdout
 
-    def kubectl(self, *arguments: str, document: str | None = None, patience_s: float = 60) -> str:
-        return self.cluster.kubectl("--namespace", self.namespace, *arguments, document=document, patience_s=patience_s)
-
-    def get(self, what: str, *more: str) -> dict[str, Any]:
-        return dict(json.loads(self.kubectl("get", what, *more, "-o", "json")))
-
     def password(self, service: str) -> str:
         return b64decode(self.get(f"secret/scanplane-{service}")["data"]["password"]).decode()
-
-    def resources(self) -> dict[str, str]:
-        """Return the uid of every custom resource by kind and name."""
-        items = self.get(",".join(KINDS))["items"]
-        return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
 
     def workload_pods(self) -> set[str]:
         """Return the uids of the pods that the operator made."""
@@ -80,61 +58,35 @@ class Installation:
                 found.add(re.split(r"[{ ]", line, maxsplit=1)[0])
         return found
 
-    def wait_ready(self) -> None:
+    def wait_all_ready(self) -> None:
         names = [name.lower() for name in self.resources()]
         wait = ("wait", "--for=condition=Ready", f"--timeout={PATIENCE_S:.0f}s", *names)
         self.kubectl(*wait, patience_s=PATIENCE_S + 10)
-
-    def board(self) -> dict[str, Any]:
-        """Return the board of the most traded stocks as the gateway's Service gives it; empty if there is none."""
-        path = (
-            f"/api/v1/namespaces/{self.namespace}/services/scanplane-gateway:8080/proxy/v1/boards/us-stocks/top-volume"
-        )
-        try:
-            return dict(json.loads(self.cluster.kubectl("get", "--raw", path)))
-        except CommandFailedError:
-            return {}
 
     def wait_for_new_board(self) -> dict[str, Any]:
         """Wait until the board changes twice, and return it: one that moves, whatever was there before."""
         seen: list[object] = []
 
         def moved() -> bool:
-            board = self.board()
+            board = self.board("top-volume")
             tick = board.get("freshness", {}).get("tickNs", 0)
             if board.get("data", {}).get("rows") and tick not in seen:
                 seen.append(tick)
             return len(seen) > 2
 
-        wait_until(moved, "boards move")
-        return self.board()
+        wait_until(moved, "boards move", PATIENCE_S)
+        return self.board("top-volume")
 
 
 def say(line: str) -> None:
     print(line)  # noqa: T201  # a finding
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.2)
-
-
 @pytest.fixture
 def installation(cluster: Cluster) -> Iterator[Installation]:
-    """A namespace in which Pod Security refuses all that is not restricted; nothing is installed yet.
-
-    The definitions are brought and taken by this test, or, where somebody else has them here, left alone.
-    """
-    definitions = [f"crd/{kind}.scanplane.io" for kind in KINDS]
-    ours = cluster.try_kubectl("get", *definitions).returncode != 0
-    try:
-        with cluster.namespace("chart", RESTRICTED) as namespace:
-            yield Installation(cluster, namespace, definitions=ours)
-    finally:
-        if ours:
-            cluster.kubectl("delete", "--ignore-not-found", *definitions)
+    """A namespace that is ready for the chart; nothing is installed yet."""
+    with restricted_namespace(cluster, "chart") as (namespace, values):
+        yield Installation(cluster, namespace, values)
 
 
 def test_from_install_to_boards_and_through_upgrade_and_removal(installation: Installation) -> None:
@@ -150,7 +102,7 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     board = installation.wait_for_new_board()
     say(f"boards through the gateway: {time.monotonic() - begun:.1f} s after helm install")
     assert board["freshness"]["delay"] == "2014-03-26, real closes and volumes, synthetic path"
-    installation.wait_ready()
+    installation.wait_all_ready()
 
     wanted = set().union(*(metrics_of(expression) for _, expression in expressions()))
     assert wanted - installation.metrics() <= UNTIL_THE_FIRST, "alerts and dashboard ask for what nobody tells"
@@ -178,5 +130,5 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     installation.helm("install")
     assert installation.resources() == applied
     installation.wait_for_new_board()
-    installation.wait_ready()
+    installation.wait_all_ready()
     say(f"installed again: boards move {time.monotonic() - begun:.1f} s later, with the same resources")

@@ -37,11 +37,6 @@ def old(cluster: Cluster, tmp_path: Path) -> Iterator[ScannersNamespace]:
         yield namespace
 
 
-def uids(scanners: ScannersNamespace) -> dict[str, str]:
-    items = scanners.get("scanplane")["items"]
-    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
-
-
 def upgrade(scanners: ScannersNamespace) -> None:
     repository, _, tag = scanners.cluster.images.scanplane.rpartition(":")
     values = set_values({"image.repository": repository, "image.tag": tag})
@@ -53,7 +48,7 @@ def upgrade(scanners: ScannersNamespace) -> None:
 def test_an_upgrade_keeps_resources_and_waits_for_the_close_before_it_rolls(
     old: ScannersNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    resources, revisions = uids(old), old.revisions()
+    resources, revisions = old.resources(), old.revisions()
     pods = {instance: old.pods(instance) for instance in INSTANCES}
     upgrade(old)
 
@@ -69,7 +64,7 @@ def test_an_upgrade_keeps_resources_and_waits_for_the_close_before_it_rolls(
     old.wait_ready(*EVERYTHING)
     assert old.revisions() == revisions
     assert {instance: old.pods(instance) for instance in INSTANCES} == pods
-    assert uids(old) == resources
+    assert old.resources() == resources
 
     old.patch("dataplane/default", {"updatePolicy": "Immediate"})
     wait_until(
@@ -77,6 +72,6 @@ def test_an_upgrade_keeps_resources_and_waits_for_the_close_before_it_rolls(
     )
     old.wait_ready(*EVERYTHING)
     assert old.revisions() == {name: count + 1 for name, count in revisions.items()}
-    assert uids(old) == resources
+    assert old.resources() == resources
     with capsys.disabled():
         print(f"\n  {waiting}\n  allowed at once, {', '.join(sorted(INSTANCES))} rolled once")  # noqa: T201  # shown

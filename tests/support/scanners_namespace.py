@@ -10,7 +10,7 @@ from typing import Any
 from support.chart import CHART, set_values
 from support.cluster import Cluster, CommandFailedError
 
-__all__ = ["ScannersNamespace", "installed"]
+__all__ = ["KINDS", "ScannersNamespace", "installed", "restricted_namespace", "wait_until"]
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
@@ -98,6 +98,11 @@ class ScannersNamespace:
         """Return the status of every role instance, as the gateway gives it."""
         return dict(self.ask("scanplane-gateway:8080", "v1/status").get("roles", {}))
 
+    def resources(self) -> dict[str, str]:
+        """Return the uid of every custom resource by kind and name."""
+        items = self.get(",".join(KINDS))["items"]
+        return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
+
     def operator_log(self) -> list[dict[str, Any]]:
         """Return the records of the operator's log."""
         lines = self.kubectl("logs", "deployment/scanplane-operator").splitlines()
@@ -113,33 +118,43 @@ def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENC
 
 
 @contextmanager
-def installed(cluster: Cluster, values: Mapping[str, object], *, chart: Path = CHART) -> Iterator[ScannersNamespace]:
-    """Install the chart with bundled services into a namespace of its own, all of it restricted; take everything away after.
+def restricted_namespace(cluster: Cluster, prefix: str) -> Iterator[tuple[str, dict[str, object]]]:
+    """Make a namespace in which Pod Security refuses all that is not restricted; give it and the values that the chart needs.
 
-    The definitions are brought and taken too, or left alone where somebody else has them.
+    The definitions are brought by the chart and taken away after, or left alone where somebody else has them.
     """
     definitions = [f"crd/{kind}.scanplane.io" for kind in KINDS]
     ours = cluster.try_kubectl("get", *definitions).returncode != 0
     repository, _, tag = cluster.images.scanplane.rpartition(":")
-    everything: dict[str, object] = {
+    values: dict[str, object] = {
         "crds.enabled": ours,
         "image.repository": repository,
         "image.tag": tag,
         "bundled.rabbitmq.image": cluster.images.rabbitmq,
         "bundled.redis.image": cluster.images.redis,
-        "operator.resources": SMALL,
-        "operator.secretsSeconds": 1,
-        "operator.figuresSeconds": 2,
-        "bundled.rabbitmq.resources": SMALL,
-        "bundled.redis.resources": SMALL,
-        "simulator.resources": SMALL,
-        **values,
     }
     try:
-        with cluster.namespace("scanners", RESTRICTED) as namespace:
-            arguments = ["install", "scanplane", str(chart), "--namespace", namespace, *set_values(everything)]
-            cluster.helm(*arguments, "--wait", f"--timeout={PATIENCE_S:.0f}s", patience_s=PATIENCE_S + 20)
-            yield ScannersNamespace(cluster, namespace)
+        with cluster.namespace(prefix, RESTRICTED) as namespace:
+            yield namespace, values
     finally:
         if ours:
             cluster.kubectl("delete", "--ignore-not-found", *definitions)
+
+
+@contextmanager
+def installed(cluster: Cluster, values: Mapping[str, object], *, chart: Path = CHART) -> Iterator[ScannersNamespace]:
+    """Install the chart with bundled services into a namespace of its own; take everything away after."""
+    with restricted_namespace(cluster, "scanners") as (namespace, needed):
+        everything = {
+            **needed,
+            "operator.resources": SMALL,
+            "operator.secretsSeconds": 1,
+            "operator.figuresSeconds": 2,
+            "bundled.rabbitmq.resources": SMALL,
+            "bundled.redis.resources": SMALL,
+            "simulator.resources": SMALL,
+            **values,
+        }
+        arguments = ["install", "scanplane", str(chart), "--namespace", namespace, *set_values(everything)]
+        cluster.helm(*arguments, "--wait", f"--timeout={PATIENCE_S:.0f}s", patience_s=PATIENCE_S + 20)
+        yield ScannersNamespace(cluster, namespace)
