@@ -10,7 +10,8 @@ from bench.expressions import (
     oracle_rows,
 )
 from bench.report import Better, Comparison, Figure, PartResult
-from scanplane.expressions import ValueType, compile_expression
+from scanplane.expressions import ValueType
+from scanplane.expressions.program import compile_expression
 
 __all__ = ["measure"]
 

@@ -15,7 +15,8 @@ import numpy as np
 from celpy.celtypes import BoolType, DoubleType, StringType
 from numpy.typing import NDArray
 
-from scanplane.expressions import Program, ValueType, compile_expression
+from scanplane.expressions import ValueType
+from scanplane.expressions.program import Program, compile_expression
 from scanplane.features.catalogue import CATALOGUE, FeatureType
 
 SYMBOLS = 8_000

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from scanplane.expressions import ValueType, compile_expression
+from scanplane.expressions import ValueType
+from scanplane.expressions.program import compile_expression
 from support.expression_oracle import EVENTS, NUMBERS, Expression, Oracle, conditions, numbers
 
 Row = dict[str, Any]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanplane.expressions import ExpressionError, ValueType, compile_expression
+from scanplane.expressions import ExpressionError, ValueType
+from scanplane.expressions.program import compile_expression
 from scanplane.features.catalogue import CATALOGUE, FeatureType
 
 _PAGE = Path(__file__).parents[2] / "docs" / "expressions.md"

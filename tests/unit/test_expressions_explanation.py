@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanplane.expressions import ValueType, compile_expression
+from scanplane.expressions import ValueType
+from scanplane.expressions.program import compile_expression
 
 COLUMNS: dict[str, Any] = {
     "symbol": np.array(["AAPL", 'A"B']),

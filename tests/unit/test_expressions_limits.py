@@ -7,16 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scanplane.expressions import (
-    MAX_DEPTH,
-    MAX_NODES,
-    MAX_SOURCE_CHARACTERS,
-    ExpressionError,
-    Problem,
-    Program,
-    ValueType,
-    compile_expression,
-)
+from scanplane.expressions import MAX_DEPTH, MAX_NODES, MAX_SOURCE_CHARACTERS, ExpressionError, Problem, ValueType
+from scanplane.expressions.program import Program, compile_expression
 from scanplane.features.catalogue import CATALOGUE, FeatureType
 
 _COLUMNS = {

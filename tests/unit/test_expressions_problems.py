@@ -4,8 +4,9 @@ import pickle
 
 import pytest
 
-from scanplane.expressions import ExpressionError, Problem, ValueType, compile_expression
+from scanplane.expressions import ExpressionError, Problem, ValueType
 from scanplane.expressions.problems import MAX_PROBLEMS
+from scanplane.expressions.program import compile_expression
 
 
 def problems_of(source: str, expected: ValueType = ValueType.BOOL) -> list[str]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanplane.expressions import ValueType, compile_expression
+from scanplane.expressions import ValueType
 from scanplane.expressions.operations import OPERATIONS
+from scanplane.expressions.program import compile_expression
 from scanplane.expressions.value_types import Operator
 from scanplane.features.catalogue import Feature, FeatureType, Unit
 

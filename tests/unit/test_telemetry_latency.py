@@ -26,15 +26,6 @@ def test_a_percentile_is_the_true_one_or_at_most_a_sixteenth_above(values: list[
 
 
 @given(values=LATENCIES)
-def test_an_array_counts_like_its_elements(values: list[int]) -> None:
-    one_by_one, together = LatencyHistogram("x", ""), LatencyHistogram("x", "")
-    for value in values:
-        one_by_one.record_ns(value)
-    together.record_many_ns(np.array(values, dtype=np.int64))
-    assert together.snapshot() == one_by_one.snapshot()
-
-
-@given(values=LATENCIES)
 def test_coarse_buckets_count_what_is_at_most_their_bound(values: list[int]) -> None:
     histogram = LatencyHistogram("x", "")
     for value in values:
@@ -59,7 +50,8 @@ def test_a_record_may_stand_for_many_events() -> None:
 def test_clocks_that_disagree_count_as_no_latency_and_outages_as_the_longest() -> None:
     histogram = LatencyHistogram("x", "")
     histogram.record_ns(-5)
-    histogram.record_many_ns(np.array([-7, 2**60]))
+    histogram.record_ns(-7)
+    histogram.record_ns(2**60)
     snapshot = histogram.snapshot()
     assert snapshot.count == 3
     assert snapshot.percentile_ns(0.5) == 0
@@ -68,7 +60,6 @@ def test_clocks_that_disagree_count_as_no_latency_and_outages_as_the_longest() -
 
 def test_nothing_recorded_reads_as_zero() -> None:
     histogram = LatencyHistogram("x", "")
-    histogram.record_many_ns(np.array([], dtype=np.int64))
     assert histogram.figures() == {"x_p50_ms": 0.0, "x_p99_ms": 0.0, "x_max_ms": 0.0}
 
 

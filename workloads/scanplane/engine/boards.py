@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from scanplane.engine.cells import cells_of
 from scanplane.engine.frame import FeatureFrame
-from scanplane.expressions import Program
+from scanplane.expressions.program import Program
 from scanplane.marketdata.results import BoardPart, BoardRow
 from scanplane.plan.configuration import BoardConfiguration
 

@@ -23,7 +23,8 @@ from scanplane.engine.boards import make_board
 from scanplane.engine.cells import cells_of, known_number
 from scanplane.engine.columns import Column, Columns
 from scanplane.engine.frame import FeatureFrame
-from scanplane.expressions import Program, ValueType, compile_expression
+from scanplane.expressions import ValueType
+from scanplane.expressions.program import Program, compile_expression
 from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.results import BoardPart, Signal
 from scanplane.plan.configuration import ScannerConfiguration

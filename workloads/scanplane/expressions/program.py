@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanplane.expressions.checker import Checker
+from scanplane.expressions.checked import CheckedExpression, check_expression
 from scanplane.expressions.compiler import compile_trees
 from scanplane.expressions.explanation import Explainer
-from scanplane.expressions.parser import parse
-from scanplane.expressions.problems import ProblemCollector
-from scanplane.expressions.value_types import FeatureValue, Operation, TypedNode, ValueType
-from scanplane.features.catalogue import CATALOGUE, Feature, FeatureType
+from scanplane.expressions.value_types import ValueType
+from scanplane.features.catalogue import CATALOGUE, Feature
 
 __all__ = ["Program", "compile_expression"]
 
@@ -29,13 +27,13 @@ class Program:
     (``session``) may be a str, a float or an array of no dimension.
     """
 
-    def __init__(self, source: str, tree: TypedNode, *, features: frozenset[str], uses_events: bool) -> None:
-        self.source = source
-        self.value_type = tree.type
-        self.features = features
-        self.uses_events = uses_events
-        self._tree = tree
-        self._run = compile_trees([tree])
+    def __init__(self, checked: CheckedExpression) -> None:
+        self.source = checked.source
+        self.value_type = checked.tree.type
+        self.features = checked.features
+        self.uses_events = checked.uses_events
+        self._tree = checked.tree
+        self._run = compile_trees([checked.tree])
 
     def __repr__(self) -> str:
         return f"Program({self.source!r})"
@@ -71,26 +69,6 @@ def _count_symbols(columns: Mapping[str, Any], features: frozenset[str]) -> int:
     raise ValueError("no column says how many symbols there are")
 
 
-def _features_of(tree: TypedNode) -> set[str]:
-    if isinstance(tree, FeatureValue):
-        return {tree.name}
-    return set().union(*map(_features_of, tree.arguments)) if isinstance(tree, Operation) else set()
-
-
 def compile_expression(source: str, expected: ValueType, catalogue: Mapping[str, Feature] = CATALOGUE) -> Program:
-    """Return the program of *source*, which must yield *expected*.
-
-    Raises ExpressionError with every problem that was found, each with line, column, message and suggestion.
-    """
-    problems = ProblemCollector()
-    fragments = parse(source, problems)
-    checker = Checker(source, catalogue, problems)
-    if problems:
-        for fragment in fragments:
-            checker.check(fragment)
-    tree = checker.check_as(fragments[0], expected, "this expression") if fragments and not problems else None
-    problems.raise_if_any()
-    assert tree is not None, "a check without a problem has a tree"
-    names = frozenset(_features_of(tree))
-    uses_events = any(catalogue[name].type is FeatureType.EVENT for name in names)
-    return Program(source, tree, features=names, uses_events=uses_events)
+    """Return the program of *source*, which must yield *expected*. Raises ExpressionError as ``check_expression`` does."""
+    return Program(check_expression(source, expected, catalogue))

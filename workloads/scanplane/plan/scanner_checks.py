@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from scanplane.expressions import ExpressionError, ValueType, compile_expression
+from scanplane.expressions import ExpressionError, ValueType, check_expression
 from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.channels import Channel
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
@@ -99,9 +99,9 @@ class _Judged(Struct, frozen=True):
 
 @functools.lru_cache(maxsize=16_384)
 def _judge(source: str, expected: ValueType) -> _Judged:
-    """Compile an expression, once for as long as nobody changes it: an operator plans a thousand of them again and again."""
+    """Check an expression, once for as long as nobody changes it: an operator plans a thousand of them again and again."""
     try:
-        return _Judged(features=compile_expression(source, expected).features)
+        return _Judged(features=check_expression(source, expected).features)
     except ExpressionError as error:
         problems = (
             (f"{each.message}; {each.suggestion}" if each.suggestion else each.message, each.line, each.column)

@@ -13,9 +13,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 __all__ = ["BOUNDS_NS", "LatencyHistogram", "LatencySnapshot"]
 
@@ -111,21 +109,6 @@ class LatencyHistogram:
         self._coarse[bisect_left(BOUNDS_NS, value)] += count
         self._sum += value * count
         self._max = max(self._max, value)
-
-    def record_many_ns(self, values: NDArray[np.int64]) -> None:
-        """Record an array of latencies in nanoseconds (any shape)."""
-        if values.size == 0:
-            return
-        flat = np.clip(values.ravel(), 0, _LONGEST)
-        shift = np.maximum(np.frexp(flat.astype(np.float64))[1] - _SUB_BITS - 1, 0)
-        fine = np.bincount(shift * _SUB_BUCKETS + (flat >> shift))
-        for index in np.flatnonzero(fine).tolist():
-            self._fine[index] += int(fine[index])
-        coarse = np.bincount(np.searchsorted(np.asarray(BOUNDS_NS), flat, side="left"))
-        for index in np.flatnonzero(coarse).tolist():
-            self._coarse[index] += int(coarse[index])
-        self._sum += int(flat.sum())
-        self._max = max(self._max, int(flat.max()))
 
     def snapshot(self) -> LatencySnapshot:
         """Return everything recorded so far."""
