@@ -28,6 +28,8 @@ _LOG = logging.getLogger("scanplane.operator")
 
 QUIET_S, LONGEST_WAIT_S = 0.1, 0.5
 """A loop that was woken waits until nothing more comes, but not for long: an apply of ten files is ten events."""
+FIRST_QUIET_S, FIRST_LONGEST_WAIT_S = 0.3, 3.0
+"""The same where nothing runs yet and nobody waits for a change: what is applied file by file starts once, as a whole."""
 QUIET_PASSES = 2
 """A namespace without anything of ours is left after so many passes that found nothing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
@@ -120,6 +122,7 @@ class NamespaceLoops:
         pauses = Backoff(first_seconds=FIRST_PAUSE_S, longest_seconds=LONGEST_PAUSE_S)
         event = self._wakes[namespace]
         quiet = 0
+        await _settle(event, FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
         while quiet < QUIET_PASSES or event.is_set() or namespace in self._settings.namespaces:
             event.clear()
             result = await self._pass(namespace, state)
@@ -130,7 +133,10 @@ class NamespaceLoops:
                 pauses.reset()
                 quiet = quiet + 1 if result.is_empty else 0
             await _set_within(event, self._pause_s(result))
-            await _settle(event)
+            if result is None or result.workloads:
+                await _settle(event, QUIET_S, LONGEST_WAIT_S)
+            else:
+                await _settle(event, FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
 
     def _pause_s(self, result: PassResult | None) -> float:
         """Return how long a loop that nobody wakes waits: until the resync, or sooner where a write was refused."""
@@ -201,12 +207,12 @@ class NamespaceLoops:
             self.wake(namespace)
 
 
-async def _settle(event: asyncio.Event) -> None:
+async def _settle(event: asyncio.Event, quiet_s: float, longest_s: float) -> None:
     """Wait for a moment of quiet after *event*."""
-    until = time.monotonic() + LONGEST_WAIT_S
+    until = time.monotonic() + longest_s
     while event.is_set() and time.monotonic() < until:
         event.clear()
-        await _set_within(event, QUIET_S)
+        await _set_within(event, quiet_s)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -114,7 +114,12 @@ async def _serve(
     probe.started = True
     async with asyncio.TaskGroup() as group:
         passes = group.create_task(loops.run(), name="loops")
-        await group.create_task(_watch(loops, settings, kinds, stop, passes.cancel), name="kopf")
+
+        def end() -> None:
+            passes.cancel()
+            stop.set()  # kopf waits five seconds for whoever waits for its stop flag, although it got the signal
+
+        await group.create_task(_watch(loops, settings, kinds, stop, end), name="kopf")
         passes.cancel()
 
 
