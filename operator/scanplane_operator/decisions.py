@@ -18,6 +18,7 @@ from scanplane_operator.observed import Observed
 from scanplane_operator.reading import Reading, read_inventory
 from scanplane_operator.rollouts import Rollout, available_replicas, decide
 from scanplane_operator.settings import PodSettings
+from scanplane_operator.situation import kept_for_subscriptions
 
 __all__ = ["Decisions", "decisions_of"]
 
@@ -43,12 +44,13 @@ def decisions_of(observed: Observed, settings: PodSettings) -> Decisions:
         return Decisions(reading=reading, plan=planned, rollouts=(), changes=Changes())
     workloads = workloads_of(planned, observed.namespace, _owners(observed), settings)
     policy = planned.data_plane.spec.update_policy or UpdatePolicy.IMMEDIATE
+    kept = kept_for_subscriptions(reading.inventory, planned)
     rollouts = decide(workloads, observed, reading.paused, policy, _open_markets(workloads, observed))
     return Decisions(
         reading=reading,
         plan=planned,
         rollouts=rollouts,
-        changes=changes_of(rollouts, observed, reading.paused | _not_accepted(reading, planned)),
+        changes=changes_of(rollouts, observed, reading.paused | _not_accepted(reading, planned) | kept),
     )
 
 
@@ -67,7 +69,7 @@ def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozense
     """
     found: set[str] = set()
     for workload in workloads:
-        if not isinstance(workload.configuration, AnalyzerConfiguration):
+        if not isinstance(workload.configuration, AnalyzerConfiguration) or _never_closes(workload.configuration):
             continue
         market = workload.configuration.market
         report = current(observed.reports.get(workload.name, ()))
@@ -82,6 +84,11 @@ def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozense
         if is_open:
             found.add(market)
     return frozenset(found)
+
+
+def _never_closes(configuration: AnalyzerConfiguration) -> bool:
+    """Whether a market trades round the clock: whoever waited for its close would wait for ever."""
+    return configuration.hours.calendar == "24/7"
 
 
 def _owners(observed: Observed) -> dict[ResourceKey, dict[str, Any]]:

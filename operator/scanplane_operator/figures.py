@@ -173,5 +173,5 @@ def _differs_noticeably(name: str, old: object, new: object) -> bool:
     if old is None or name in _TROUBLES or name in _TEXTS_AT_ONCE:
         return True
     if isinstance(old, int) and isinstance(new, int):
-        return not old or not new or abs(new - old) > max(1.0, _NOTICEABLE * max(old, new))
+        return abs(new - old) > max(1.0, _NOTICEABLE * max(old, new))
     return False  # instants move all the time

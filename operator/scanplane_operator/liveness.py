@@ -6,6 +6,7 @@ import time
 from scanplane.telemetry.server import Check
 from scanplane_operator.loops import NamespaceLoops, longest_silence_s
 from scanplane_operator.settings import Settings
+from scanplane_operator.watches import Watches
 
 __all__ = ["Heart"]
 
@@ -15,18 +16,20 @@ _LAG_S = 10.0
 
 
 class Heart:
-    """What liveness is judged by: the event loop turns, and every loop goes on trying."""
+    """What liveness is judged by: the event loop turns, every loop goes on trying, and no watch has ended."""
 
     def __init__(self, loops: NamespaceLoops, settings: Settings) -> None:
         self._loops = loops
         self._longest_silence_s = settings.resync_s + _SILENCE_MARGIN_S
         self._last_beat = time.monotonic()
+        self._watches = Watches()
         self.started = False
 
     async def beat(self) -> None:
         """Beat for ever."""
         while True:
             self._last_beat = time.monotonic()
+            self._watches.look()
             await asyncio.sleep(1.0)
 
     def live(self) -> list[Check]:
@@ -34,9 +37,11 @@ class Heart:
         now = time.monotonic()
         silence = longest_silence_s(self._loops.states, now)
         lag = now - self._last_beat
+        ended = self._watches.ended
         return [
             Check("event loop", lag < _LAG_S, f"last turned {lag:.1f} s ago"),
             Check("reconciling", silence < self._longest_silence_s, f"the last attempt was {silence:.0f} s ago"),
+            Check("watches", not ended, f"{', '.join(ended)} ended" if ended else f"{len(self._watches)} run"),
         ]
 
     def ready(self) -> list[Check]:

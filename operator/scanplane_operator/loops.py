@@ -10,7 +10,7 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -133,6 +133,8 @@ class NamespaceLoops:
                 pauses.reset()
                 quiet = quiet + 1 if result.is_empty else 0
             await _set_within(event, self._pause_s(result))
+            if event.is_set():
+                quiet = 0
             if result is None or result.workloads:
                 await _settle(event, QUIET_S, LONGEST_WAIT_S)
             else:
@@ -190,7 +192,8 @@ class NamespaceLoops:
             result = self.states[namespace].result
             if result is None:
                 continue
-            with contextlib.suppress(ApiError, ApiUnavailableError):  # the next pass tells of it
+            # what the API server refuses or does not answer, the next pass tells
+            with _mistakes_told(namespace), contextlib.suppress(ApiError, ApiUnavailableError):
                 secrets = await self._observer.secrets(namespace, result.refers_to_secrets)
                 config_maps = await self._observer.config_maps(namespace, result.refers_to_config_maps)
                 if (secrets, config_maps) != (result.secrets, result.config_maps):
@@ -201,10 +204,20 @@ class NamespaceLoops:
         while True:
             await asyncio.sleep(self._settings.figures_s)
             result = self.states[namespace].result
-            if result is None or not result.pods:
+            if result is None or not (result.pods or self._reporter.reports(namespace)):
                 continue
-            await self._reporter.ask(namespace, result.pods)
-            self.wake(namespace)
+            with _mistakes_told(namespace):
+                await self._reporter.ask(namespace, result.pods)
+                self.wake(namespace)
+
+
+@contextlib.contextmanager
+def _mistakes_told(namespace: str) -> Iterator[None]:
+    """Log a mistake of ours and go on: one namespace must not end the work in all the others."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  # see above
+        _LOG.exception("namespace %s: a mistake in the operator; going on", namespace)
 
 
 async def _settle(event: asyncio.Event, quiet_s: float, longest_s: float) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 __all__ = ["ResourceNews"]
 
+MAX_REMEMBERED = 100_000
+"""A resource that is deleted while a watch is away is never said to be; what is forgotten costs one more pass."""
+
 
 class ResourceNews:
     """Remembers what was last seen of each resource that is there: a few numbers for each."""
@@ -29,6 +32,8 @@ class ResourceNews:
             return True
         annotations = metadata.get("annotations") or {}
         seen = hash((metadata.get("generation"), metadata.get("deletionTimestamp"), tuple(sorted(annotations.items()))))
-        before = self._seen.get(uid)
+        before = self._seen.pop(uid, None)
         self._seen[uid] = seen
+        while len(self._seen) > MAX_REMEMBERED:
+            self._seen.pop(next(iter(self._seen)))
         return before != seen

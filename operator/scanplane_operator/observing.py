@@ -9,7 +9,7 @@ from typing import Any
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.kinds import KINDS, Kind
-from scanplane_operator.api import Api
+from scanplane_operator.api import Api, ApiError
 from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
 from scanplane_operator.observed import CHILD_KINDS, Child, ObjectKey, Observed, PodReport
 from scanplane_operator.reading import referenced_config_maps, referenced_secrets
@@ -17,7 +17,8 @@ from scanplane_operator.reading import referenced_config_maps, referenced_secret
 __all__ = ["Observer", "child_path", "resource_path"]
 
 _DIGEST_ROUNDS = 20_000
-_MAX_DIGESTS = 1000
+MAX_DIGESTS = 20_000
+"""Secrets whose digests are kept; more than are looked at in turn would make each look a slow one."""
 
 
 def resource_path(namespace: str, kind: Kind, name: str = "") -> str:
@@ -34,12 +35,15 @@ def child_path(namespace: str, kind: str, name: str = "") -> str:
 
 
 class Observer:
-    """Looks at namespaces. *kinds* are the kinds of children that this operator is allowed to make."""
+    """Looks at namespaces, at every kind of child: also at those that were made under other settings and have to go.
 
-    def __init__(self, api: Api, kinds: Iterable[str]) -> None:
+    *made* are the kinds that are made now; whoever may not even list another one has none of it.
+    """
+
+    def __init__(self, api: Api, made: Iterable[str]) -> None:
         self._api = api
-        self._kinds = tuple(kinds)
-        self._digests: dict[tuple[str, str], dict[str, str]] = {}
+        self._made = frozenset(made)
+        self._digests: dict[tuple[str, str], tuple[str, dict[str, str]]] = {}
 
     async def look(self, namespace: str, reports: Mapping[str, tuple[PodReport, ...]]) -> Observed:
         """Return what is there. Raises ApiError or ApiUnavailableError: who knows half must not act."""
@@ -47,7 +51,7 @@ class Observer:
         base = f"/api/v1/namespaces/{namespace}"
         apps = f"/apis/apps/v1/namespaces/{namespace}"
         lists = [self._api.list(resource_path(namespace, kind)) for kind in Kind]
-        lists += [self._api.list(child_path(namespace, kind), selector=selector) for kind in self._kinds]
+        lists += [self._children(namespace, kind, selector) for kind in CHILD_KINDS]
         lists.append(self._api.list(f"{apps}/replicasets", selector=selector))
         lists.append(self._api.list(f"{base}/pods", selector=selector))
         found = await _all(lists)
@@ -63,7 +67,7 @@ class Observer:
                 "kind": kind,
                 **child,
             }
-            for kind, listed in zip(self._kinds, found[len(Kind) :], strict=False)
+            for kind, listed in zip(CHILD_KINDS, found[len(Kind) :], strict=False)
             for child in listed
         }
         secrets, config_maps = await asyncio.gather(
@@ -81,12 +85,20 @@ class Observer:
             reports=reports,
         )
 
+    async def _children(self, namespace: str, kind: str, selector: str) -> list[dict[str, Any]]:
+        try:
+            return await self._api.list(child_path(namespace, kind), selector=selector)
+        except ApiError as error:
+            if error.status == 403 and kind not in self._made:
+                return []
+            raise
+
     async def secrets(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return a digest for each key of the named Secrets; those that are not there are left out."""
         ordered = sorted(names)
         found = await _all([self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}") for name in ordered])
         return {
-            name: self._secret_digests(secret)
+            name: await self._secret_digests(secret)
             for name, secret in zip(ordered, found, strict=True)
             if secret is not None
         }
@@ -101,21 +113,17 @@ class Observer:
             if config_map is not None
         }
 
-    def _secret_digests(self, secret: Mapping[str, Any]) -> dict[str, str]:
+    async def _secret_digests(self, secret: Mapping[str, Any]) -> dict[str, str]:
         """Return the digests of a Secret's values: slow ones, since a configuration shows what is made of them."""
         metadata = secret["metadata"]
-        version = (metadata["uid"], metadata["resourceVersion"])
-        known = self._digests.get(version)
-        if known is None:
-            place = f"{metadata['namespace']}/{metadata['name']}"
-            known = {
-                key: _slow_digest(base64.b64decode(value), f"{place}/{key}")
-                for key, value in (secret.get("data") or {}).items()
-            }
-            while len(self._digests) >= _MAX_DIGESTS:
-                self._digests.pop(next(iter(self._digests)))
-            self._digests[version] = known
-        return known
+        place, version = (metadata["namespace"], metadata["name"]), f"{metadata['uid']} {metadata['resourceVersion']}"
+        known = self._digests.pop(place, ("", {}))
+        if known[0] != version:
+            known = (version, await asyncio.to_thread(_slow_digests, secret.get("data") or {}, "/".join(place)))
+        self._digests[place] = known
+        while len(self._digests) > MAX_DIGESTS:
+            self._digests.pop(next(iter(self._digests)))
+        return known[1]
 
 
 async def _all(requests: Iterable[Awaitable[Any]]) -> list[Any]:
@@ -129,6 +137,10 @@ async def _all(requests: Iterable[Awaitable[Any]]) -> list[Any]:
 
 def _digest(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
+
+
+def _slow_digests(data: Mapping[str, str], place: str) -> dict[str, str]:
+    return {key: _slow_digest(base64.b64decode(value), f"{place}/{key}") for key, value in data.items()}
 
 
 def _slow_digest(value: bytes, salt: str) -> str:

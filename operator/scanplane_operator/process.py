@@ -76,24 +76,21 @@ async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
         api = await stack.enter_async_context(connect())
         session = await stack.enter_async_context(aiohttp.ClientSession())
         telemetry = stack.enter_context(start_telemetry(_telemetry_settings()))
-        kinds = _child_kinds(settings)
-        observer, reporter = Observer(api, kinds), Reporter(session)
+        observer, reporter = Observer(api, _made_kinds(settings)), Reporter(session)
         reconciler = Reconciler(api, observer, reporter, settings.pods, socket.gethostname())
         loops = NamespaceLoops(settings, reconciler, observer, reporter)
         loops.pass_listeners.append(OperatorMetrics(telemetry.meter, loops, api.writes).hear)
         probe = Heart(loops, settings)
         await stack.enter_async_context(serve_probes(listener, _probes(probe, loops, telemetry)))
         _LOG.info("operator starts", extra=_told(settings))
-        await _work(api, loops, probe, settings, kinds, stop)
+        await _work(api, loops, probe, settings, stop)
         _LOG.info("operator has ended; what it made goes on")
 
 
-async def _work(
-    api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
-) -> None:
+async def _work(api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, stop: asyncio.Event) -> None:
     """Run everything until *stop*; if one part ends by itself, all of it does."""
     parts = [
-        asyncio.create_task(_serve(api, loops, probe, settings, kinds, stop), name="watches and loops"),
+        asyncio.create_task(_serve(api, loops, probe, settings, stop), name="watches and loops"),
         asyncio.create_task(probe.beat(), name="heartbeat"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
@@ -107,9 +104,7 @@ async def _work(
         await asyncio.gather(*parts, return_exceptions=True)
 
 
-async def _serve(
-    api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event
-) -> None:
+async def _serve(api: Api, loops: NamespaceLoops, probe: Heart, settings: Settings, stop: asyncio.Event) -> None:
     await _wait_for_resources(api)
     probe.started = True
     async with asyncio.TaskGroup() as group:
@@ -119,15 +114,13 @@ async def _serve(
             passes.cancel()
             stop.set()  # kopf waits five seconds for whoever waits for its stop flag, although it got the signal
 
-        await group.create_task(_watch(loops, settings, kinds, stop, end), name="kopf")
+        await group.create_task(_watch(loops, settings, stop, end), name="kopf")
         passes.cancel()
 
 
-async def _watch(
-    loops: NamespaceLoops, settings: Settings, kinds: tuple[str, ...], stop: asyncio.Event, end: Callable[[], object]
-) -> None:
+async def _watch(loops: NamespaceLoops, settings: Settings, stop: asyncio.Event, end: Callable[[], object]) -> None:
     await kopf.operator(
-        registry=make_registry(loops.wake, kinds, end),
+        registry=make_registry(loops.wake, _made_kinds(settings), end),
         settings=make_settings(),
         standalone=True,  # one replica that is recreated, never two: no peering, so no object that could pause us
         clusterwide=not settings.namespaces,
@@ -182,13 +175,15 @@ def _status(loops: NamespaceLoops) -> Mapping[str, object]:
                 "problem": state.problem,
                 "resources": 0 if state.result is None else sum(state.result.resources.values()),
                 "workloads": 0 if state.result is None else state.result.workloads,
+                "gateway": "" if state.result is None else state.result.gateway,
             }
             for state in loops.states.values()
         ],
     }
 
 
-def _child_kinds(settings: Settings) -> tuple[str, ...]:
+def _made_kinds(settings: Settings) -> tuple[str, ...]:
+    """Return the kinds of children that are made; those that once were are looked for by the passes alone."""
     optional = {
         "PodDisruptionBudget": settings.pods.disruption_budgets,
         "NetworkPolicy": settings.pods.network_policies,

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from scanplane.plan.configuration import GatewayConfiguration
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.status import ConditionStatus, ConditionType
@@ -18,12 +19,12 @@ from scanplane_operator.api import Api, ApiError, ApiUnavailableError
 from scanplane_operator.decisions import Decisions, decisions_of
 from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import Manifest, key_of
-from scanplane_operator.names import APPLIED, FIELD_MANAGER, MANAGED_BY, RESTART_REASON, STATUS_MANAGER
+from scanplane_operator.names import APPLIED, FIELD_MANAGER, MANAGED_BY, RESTART_REASON, STATUS_MANAGER, object_name
 from scanplane_operator.observed import Child, ObjectKey, Observed, PodPlace
 from scanplane_operator.observing import Observer, child_path, resource_path
 from scanplane_operator.reading import is_paused, referenced_config_maps, referenced_secrets
 from scanplane_operator.reports import Reporter, places_of
-from scanplane_operator.rollouts import Decision, revision_of
+from scanplane_operator.rollouts import Decision, Rollout, revision_of
 from scanplane_operator.settings import PodSettings
 from scanplane_operator.status import StatusChange, status_changes
 
@@ -36,13 +37,15 @@ _MAX_REMEMBERED = 20_000
 class PassResult(Struct, frozen=True, kw_only=True):
     """What a pass saw and did, as far as anybody asks for it until the next one: objects are not kept.
 
-    ``resources`` counts by kind and state (ready, not_ready, paused). ``secrets`` and ``config_maps`` are the digests that were
-    planned with, ``refers_to_secrets`` and ``refers_to_config_maps`` the names that resources mention, there or not.
+    ``resources`` counts by kind and state (ready, not_ready, paused). ``gateway`` is the URL of the gateway's Service, empty
+    where there is none. ``secrets`` and ``config_maps`` are the digests that were planned with, ``refers_to_secrets`` and
+    ``refers_to_config_maps`` the names that resources mention, there or not.
     """
 
     resources: Mapping[tuple[str, str], int]
     children: int
     workloads: int
+    gateway: str
     refers_to_secrets: frozenset[str]
     refers_to_config_maps: frozenset[str]
     secrets: Mapping[str, Mapping[str, str]]
@@ -80,7 +83,8 @@ class Reconciler:
             decisions = decisions_of(observed, self._settings)
         refused = await self._write(decisions, observed, log)
         observed = msgspec.structs.replace(observed, refused=refused)
-        await self._say(decisions, observed, log)
+        unsaid = await self._say(decisions, observed, log)
+        self._tell_refused(namespace, {**refused, **unsaid}, log)
         restarts = tuple(
             reason
             for rollout in decisions.rollouts
@@ -92,12 +96,13 @@ class Reconciler:
             resources=Counter((str(key.kind), _state(document)) for key, document in observed.resources.items()),
             children=len(observed.children),
             workloads=len(decisions.rollouts),
+            gateway=_gateway_url(namespace, decisions.rollouts),
             refers_to_secrets=referenced_secrets(documents),
             refers_to_config_maps=referenced_config_maps(documents),
             secrets=observed.secrets,
             config_maps=observed.config_maps,
             pods=places_of(observed.pods),
-            refused=len(refused),
+            refused=len(refused) + len(unsaid),
             restarts=restarts,
         )
 
@@ -141,7 +146,6 @@ class Reconciler:
                 refused[key] = f"{key}: {error}"
             else:
                 log.info("removed %s: nothing asks for it any more", key, extra={"object": str(key)})
-        self._tell_refused(observed.namespace, refused, log)
         return refused
 
     def _tell_refused(self, namespace: str, refused: Mapping[ObjectKey, str], log: FieldsAdapter) -> None:
@@ -155,7 +159,9 @@ class Reconciler:
         elif self._refused.pop(namespace, None):
             log.info("the API server refuses nothing any more")
 
-    async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> None:
+    async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
+        """Write every status that can be written; return what was refused, with the reason."""
+        refused: dict[ObjectKey, str] = {}
         now_ns = time.time_ns()
         written_ns = self._figures_written_ns.setdefault(observed.namespace, {})
         changes = status_changes(
@@ -168,12 +174,17 @@ class Reconciler:
             figures_written_ns=written_ns,
         )
         for change in changes:
-            await self._write_status(change)
+            try:
+                await self._write_status(change)
+            except ApiError as error:
+                refused[ObjectKey(f"{change.key.kind}/status", change.key.name)] = f"{change.key} status: {error}"
+                continue
             written_ns[change.key] = now_ns
             _tell_status(change, log)
             await self._post_events(change, log)
         while len(written_ns) > _MAX_REMEMBERED:
             written_ns.pop(next(iter(written_ns)))
+        return refused
 
     async def _write_status(self, change: StatusChange) -> None:
         metadata = change.document["metadata"]
@@ -199,6 +210,13 @@ class Reconciler:
                 await self._api.create(path, event)
             except (ApiError, ApiUnavailableError) as error:
                 log.warning("an event about %s could not be posted: %s", change.key, error)
+
+
+def _gateway_url(namespace: str, rollouts: Iterable[Rollout]) -> str:
+    """Return where the gateway is reached in the cluster; empty where there is none."""
+    configurations = (rollout.workload.configuration for rollout in rollouts)
+    gateways = (each for each in configurations if isinstance(each, GatewayConfiguration))
+    return next((f"http://{object_name(each)}.{namespace}:{each.port}" for each in gateways), "")
 
 
 def _state(document: Mapping[str, Any]) -> str:

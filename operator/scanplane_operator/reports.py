@@ -66,8 +66,8 @@ class Reporter:
                         return None
                     content = b"".join([chunk async for chunk in _bounded(response.content)])
                 status = msgspec.json.decode(content, type=RoleStatus)
-            except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
-                return None
+            except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, RecursionError):
+                return None  # RecursionError: what is nested without end
         return PodReport(pod.uid, status, time.time_ns())
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from scanplane.resources.data_plane import LogLevel
@@ -19,12 +21,18 @@ class SettingsError(Exception):
 
 
 class PodSettings(Struct, frozen=True, kw_only=True):
-    """How workloads are rendered, where a DataPlane does not say otherwise."""
+    """How workloads are rendered, where a DataPlane does not say otherwise.
+
+    ``status_peers`` and ``gateway_peers`` are the NetworkPolicy peers that reach the status ports and the gateways; everybody
+    where there are none.
+    """
 
     image: str
     pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
     pull_secrets: tuple[str, ...] = ()
     network_policies: bool = False
+    status_peers: tuple[Mapping[str, Any], ...] = ()
+    gateway_peers: tuple[Mapping[str, Any], ...] = ()
     disruption_budgets: bool = False
 
 
@@ -51,6 +59,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             ),
             pull_secrets=reader.names("SCANPLANE_IMAGE_PULL_SECRETS"),
             network_policies=reader.switch("SCANPLANE_NETWORK_POLICIES"),
+            status_peers=reader.peers("SCANPLANE_NETWORK_POLICY_STATUS_FROM"),
+            gateway_peers=reader.peers("SCANPLANE_NETWORK_POLICY_GATEWAY_FROM"),
             disruption_budgets=reader.switch("SCANPLANE_POD_DISRUPTION_BUDGETS"),
         ),
         namespaces=reader.names("SCANPLANE_NAMESPACES"),
@@ -83,6 +93,14 @@ class _Reader:
             if not _NAME.fullmatch(part):
                 raise SettingsError(f"{name}: {part!r} is no name: write names of Kubernetes with commas between them")
         return tuple(parts)
+
+    def peers(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        try:
+            return tuple(msgspec.json.decode(self._text(name) or "[]", type=list[dict[str, Any]]))
+        except msgspec.DecodeError as error:
+            found = "no list of objects" if isinstance(error, msgspec.ValidationError) else "no JSON"
+            hint = 'write a list of NetworkPolicy peers in JSON, such as [{"podSelector": {}}]'
+            raise SettingsError(f"{name} is {found}: {hint}") from error
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("true", "false"), "false") == "true"

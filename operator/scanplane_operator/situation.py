@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from scanplane.plan.configuration import AnalyzerConfiguration, ListenerConfiguration
-from scanplane.plan.inventory import ResourceKey
-from scanplane.resources.kinds import Resource
+from scanplane.plan.inventory import Inventory, ResourceKey, key_of
+from scanplane.plan.planner import Plan
+from scanplane.resources.kinds import Kind, Resource
 from scanplane.resources.scanner import Scanner
 from scanplane.resources.subscription import Subscription
 from scanplane.telemetry.status import Phase
@@ -14,7 +15,15 @@ from scanplane_operator.names import INSTANCE
 from scanplane_operator.observed import Child, Observed
 from scanplane_operator.rollouts import Decision, Rollout, available_replicas, is_rolled_out, live_configuration
 
-__all__ = ["is_available", "is_stuck", "pod_problems", "rollouts_behind", "serves_already", "settled"]
+__all__ = [
+    "is_available",
+    "is_stuck",
+    "kept_for_subscriptions",
+    "pod_problems",
+    "rollouts_behind",
+    "serves_already",
+    "settled",
+]
 
 
 def rollouts_behind(key: ResourceKey, version: Resource | None, rollouts: Sequence[Rollout]) -> list[Rollout]:
@@ -39,10 +48,42 @@ def rollouts_behind(key: ResourceKey, version: Resource | None, rollouts: Sequen
     return found
 
 
+def kept_for_subscriptions(inventory: Inventory, plan: Plan) -> frozenset[ResourceKey]:
+    """Return the Feeds and Markets of Subscriptions that were accepted once and, by an edit elsewhere, are in no version now.
+
+    A Feed that turns to delayed data must not end the Quotes that ran: they go on until the Subscription is mended or
+    deleted, or one of both is.
+    """
+    declared = {*map(key_of, inventory.feeds), *map(key_of, inventory.markets)} | inventory.malformed
+    found: set[ResourceKey] = set()
+    for subscription in inventory.subscriptions:
+        key = key_of(subscription)
+        version = inventory.last_good.get(key)
+        if key not in plan.accepted and isinstance(version, Subscription):
+            feed, market = version.spec.feed_ref.name, version.spec.market_ref.name
+            ends = {ResourceKey(Kind.FEED, feed), ResourceKey(Kind.MARKET, market)}
+            found |= ends if ends <= declared else set()
+    return frozenset(found)
+
+
 def settled(rollout: Rollout) -> bool:
-    """Whether a workload is as it was decided to be, with every pod of it. One that is paused is left as it is."""
+    """Whether a workload is as it was decided to be. One that is paused is left as it is.
+
+    A pod that dies afterwards is no roll-out: whether enough of them serve is told by Available.
+    """
     calm = {Decision.KEEP, Decision.PAUSED, Decision.WAIT_FOR_CLOSE}
-    return rollout.decision in calm and rollout.live is not None and is_rolled_out(rollout.live)
+    live = rollout.live
+    return rollout.decision in calm and live is not None and (is_rolled_out(live) or _was_rolled_out(live))
+
+
+def _was_rolled_out(live: Child) -> bool:
+    """Whether Kubernetes has seen the end of the newest roll-out, and waits only for pods to come back."""
+    replicas, status = live["spec"].get("replicas", 1), live.get("status") or {}
+    return (
+        status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == replicas
+        and any(each.get("reason") == "NewReplicaSetAvailable" for each in status.get("conditions") or ())
+    )
 
 
 def serves_already(key: ResourceKey, rollout: Rollout, observed: Observed) -> bool:

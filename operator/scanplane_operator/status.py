@@ -26,7 +26,13 @@ from scanplane_operator.names import MARKET, RESTART_REASON, selector_text
 from scanplane_operator.observed import ObjectKey, Observed, PodReport
 from scanplane_operator.reading import Reading, pause_asked
 from scanplane_operator.rollouts import Decision, Rollout, available_replicas, combined_revision
-from scanplane_operator.situation import is_available, rollouts_behind, serves_already, settled
+from scanplane_operator.situation import (
+    is_available,
+    kept_for_subscriptions,
+    rollouts_behind,
+    serves_already,
+    settled,
+)
 from scanplane_operator.verdicts import TOLD_BY_WORKLOADS, Case, verdicts
 
 __all__ = ["StatusChange", "status_changes"]
@@ -59,17 +65,18 @@ def status_changes(
     findings: dict[ResourceKey, list[Finding]] = {}
     for finding in plan.findings:
         findings.setdefault(finding.key, []).append(finding)
+    kept = kept_for_subscriptions(reading.inventory, plan)
     for key, document in sorted(observed.resources.items()):
         if document["metadata"].get("deletionTimestamp"):
             continue
         before: Mapping[str, Any] = document.get("status") or {}
         behind = rollouts_behind(key, plan.accepted.get(key), rollouts)
-        case = _case(key, document, observed, reading, plan, findings.get(key, ()), behind)
+        case = _case(key, document, observed, reading, plan, findings.get(key, ()), behind, is_kept=key in kept)
         generation = document["metadata"].get("generation", 0)
         conditions = merge_conditions(before.get("conditions") or (), verdicts(case, observed), generation, now)
         lasting = _lasting(key, document, before, case, conditions, rollouts, observed.refused, now)
         figures = _figures(key, document, observed, rollouts)
-        runs_no_more = case.is_planned and not behind
+        runs_no_more = case.is_planned and not behind and not case.is_kept
         status = {**({} if runs_no_more else _figures_before(before, lasting)), **lasting, **figures}
         if status == before:
             continue
@@ -97,6 +104,8 @@ def _case(
     plan: Plan,
     findings: Sequence[Finding],
     behind: Sequence[Rollout],
+    *,
+    is_kept: bool,
 ) -> Case:
     accepted = (document.get("status") or {}).get("accepted") or {}
     flowing = [each for each in behind if _tells_of_data(key, each)]
@@ -108,6 +117,7 @@ def _case(
         is_paused=key in reading.paused,
         pause_asked=pause_asked(document),
         goes_on=key in plan.accepted,
+        is_kept=is_kept and not behind,
         accepted_generation=accepted.get("generation"),
         generation=document["metadata"].get("generation", 0),
         rollouts=behind,
@@ -167,20 +177,26 @@ def _lasting(
     if key.kind is Kind.DATA_PLANE and own:
         status["readyGateways"] = sum(available_replicas(each.live) for each in own)
         status["workloadCount"] = len(rollouts)
-        status["readyWorkloads"] = sum(settled(each) for each in rollouts)
+        status["readyWorkloads"] = sum(settled(each) and is_available(each) for each in rollouts)
     return status
 
 
 def _rolled(
     before: Mapping[str, Any], own: Sequence[Rollout], refused: Collection[ObjectKey], now: str
 ) -> dict[str, Any]:
-    """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was."""
+    """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was.
+
+    Where only a part of it was written there is no record: what runs is neither the old version nor the new one, and must not
+    be taken for somebody's rollback once the edit is taken back.
+    """
     status: dict[str, Any] = {name: before[name] for name in ("configuration", "lastRestart") if name in before}
     written = [each for each in own if each.workload.key not in refused]
     if own and written == own and all(each.decision.writes for each in own):
         status["configuration"] = combined_revision([each.workload for each in own])
+    elif any(each.decision in {Decision.CREATE, Decision.ROLL} for each in written):
+        status.pop("configuration", None)
     restarts = [str(each.restart) for each in written if each.decision is Decision.ROLL and each.restart is not None]
-    if not restarts and "configuration" in before and status["configuration"] != before["configuration"]:
+    if not restarts and "configuration" in before and status.get("configuration") != before["configuration"]:
         told = (before.get("lastRestart") or {}).get("message")
         restarts = [each for each in _untold(written) if each[:1024] != told]
     if restarts:

@@ -33,13 +33,18 @@ _UNPLANNED = (
     "NoDataPlane",
     "nothing is decided without an accepted DataPlane named 'default'; what runs is left alone",
 )
+_KEPT = (
+    "SubscriptionNotAccepted",
+    "a Subscription of it is not accepted any more; what ran for it goes on as before",
+)
 
 
 class Case(Struct, frozen=True, kw_only=True):
     """All that is known of one resource: what was found wrong with it, and the workloads behind it.
 
     ``is_planned`` is false where no DataPlane is accepted, so that nothing at all was decided. ``goes_on`` says whether a
-    version of it is planned, be it the newest or the one that was accepted before. ``moving`` are those of the workloads
+    version of it is planned, be it the newest or the one that was accepted before. ``is_kept`` says that nothing is planned for
+    it because a Subscription is not accepted any more, and that what ran for it goes on. ``moving`` are those of the workloads
     that do not work with it as it is now. ``reports`` are those of the workloads that tell whether data flows for it, and
     ``flow_before`` is what they told the last time.
     """
@@ -51,6 +56,7 @@ class Case(Struct, frozen=True, kw_only=True):
     is_paused: bool
     pause_asked: str
     goes_on: bool
+    is_kept: bool
     accepted_generation: int | None
     generation: int
     rollouts: Sequence[Rollout]
@@ -101,6 +107,8 @@ def _joined(lines: Sequence[str]) -> str:
 
 def _available(case: Case, observed: Observed) -> Verdict:
     kind = ConditionType.AVAILABLE
+    if case.is_kept:
+        return Verdict(kind, UNKNOWN, *_KEPT)
     if not case.rollouts:
         return Verdict(kind, FALSE, "NotUsed", _unused(case))
     missing = [rollout for rollout in case.rollouts if not is_available(rollout)]
@@ -126,6 +134,8 @@ def _taken(keys: Sequence[ObjectKey]) -> str:
 
 def _progressing(case: Case, observed: Observed) -> Verdict:
     kind = ConditionType.PROGRESSING
+    if case.is_kept:
+        return Verdict(kind, FALSE, *_KEPT)
     if not case.moving:
         is_part = case.kind in _PARTS  # what waits is no news for each of a thousand Scanners
         waiting = [] if is_part else [each for each in case.rollouts if each.decision is Decision.WAIT_FOR_CLOSE]
@@ -243,8 +253,8 @@ def _unused(case: Case) -> str:
 
 def _data_flowing(case: Case) -> Verdict:
     kind = ConditionType.DATA_FLOWING
-    if not case.rollouts:
-        return Verdict(kind, FALSE, "NotUsed", _unused(case))
+    if case.is_kept or not case.rollouts:
+        return Verdict(kind, UNKNOWN, *_KEPT) if case.is_kept else Verdict(kind, FALSE, "NotUsed", _unused(case))
     found = [current(reports) for reports in case.reports]
     reports = [report for report in found if report is not None]
     if not reports:
@@ -289,12 +299,12 @@ def _ready(case: Case, accepted: Verdict, progressing: Verdict) -> Verdict:
     if case.is_paused and case.accepted_generation != case.generation:
         message = f"generation {case.generation} waits until it is paused no more; {accepted.message}"
         return Verdict(kind, FALSE, "Paused", message)
+    if case.is_kept:
+        return Verdict(kind, FALSE, *_KEPT)
     if not case.rollouts:
         return Verdict(kind, TRUE, "NotUsed", _unused(case))
     if not case.moving:
-        return Verdict(kind, TRUE, "RolledOut", f"accepted, and {_names(case.rollouts)} {_runs(case.rollouts)} it")
+        return Verdict(
+            kind, TRUE, "RolledOut", f"accepted, and {_names(case.rollouts)} {_is(case.rollouts)} rolled out"
+        )
     return Verdict(kind, FALSE, progressing.reason, progressing.message)
-
-
-def _runs(rollouts: Sequence[Rollout]) -> str:
-    return "runs" if len(rollouts) == 1 else "run"

@@ -192,6 +192,15 @@ def test_the_operator_is_one_probed_and_asks_for_its_token() -> None:
     assert only(manifests, "ServiceAccount")["automountServiceAccountToken"] is False
 
 
+def pods_of(component: str) -> dict[str, object]:
+    """Return the NetworkPolicy peer that is a component of the release."""
+    labels = {"name": "scanplane", "instance": "scanplane", "component": component}
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "scanners"}},
+        "podSelector": {"matchLabels": {f"app.kubernetes.io/{name}": value for name, value in labels.items()}},
+    }
+
+
 SETTINGS: list[tuple[dict[str, object], Settings]] = [
     ({}, Settings(pods=PodSettings(image="localhost/scanplane:0.1.0"), namespaces=("scanners",))),
     ({"scope": "Cluster"}, Settings(pods=PodSettings(image="localhost/scanplane:0.1.0"), namespaces=())),
@@ -206,6 +215,26 @@ SETTINGS: list[tuple[dict[str, object], Settings]] = [
         Settings(
             pods=PodSettings(
                 image=f"localhost/scanplane@sha256:{'0' * 64}", network_policies=True, disruption_budgets=True
+            ),
+            namespaces=("scanners",),
+        ),
+    ),
+    (
+        {
+            "image.tag": "1",
+            "networkPolicies.enabled": True,
+            "networkPolicies.metricsFrom": [{"namespaceSelector": {}}],
+            "networkPolicies.gatewayFrom": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+        },
+        Settings(
+            pods=PodSettings(
+                image="localhost/scanplane:1",
+                network_policies=True,
+                status_peers=(
+                    pods_of("operator"),
+                    {"namespaceSelector": {}},
+                ),
+                gateway_peers=({"ipBlock": {"cidr": "192.0.2.0/24"}}, pods_of("test")),
             ),
             namespaces=("scanners",),
         ),

@@ -65,6 +65,32 @@ def test_a_deleted_child_comes_back_at_once(
     assert {key for key in after if after[key] != before[key]} == {(kind, name) for name in doomed}
 
 
+def test_a_namespace_that_was_emptied_is_served_again_at_once(
+    operator_cluster: OperatorCluster, attentive: OperatorProcess
+) -> None:
+    site = operator_cluster.site(*namespace_of_everything())
+    site.wait_ready()
+    for kind, name in site.resources():
+        site.delete(kind, name)
+    wait_until(lambda: not children(site), "nothing is left")
+    wait_until(lambda: attentive.status()[site.namespace]["resources"] == 0, "the operator knows that it is empty")
+    site.apply(*namespace_of_everything())
+    site.wait_ready()
+
+
+def test_kinds_that_are_switched_off_are_removed(operator_cluster: OperatorCluster) -> None:
+    def there() -> set[str]:
+        return {kind for kind, _ in children(site)}
+
+    with operator_cluster.operator(**ALL):
+        site = operator_cluster.site(*namespace_of_everything())
+        site.wait_ready()
+        assert there() == set(CHILDREN)
+    with operator_cluster.operator():
+        wait_until(lambda: there() == set(CHILDREN) - {"PodDisruptionBudget", "NetworkPolicy"}, "they are removed")
+        site.wait_ready()
+
+
 def test_a_child_that_somebody_changed_is_mended(operator_cluster: OperatorCluster, attentive: OperatorProcess) -> None:
     site = operator_cluster.site(*namespace_of_everything())
     site.wait_ready()

@@ -18,6 +18,8 @@ from scanplane_operator.observing import Observer
 from scanplane_operator.reconcile import Reconciler
 from scanplane_operator.reports import Reporter
 from scanplane_operator.settings import PodSettings, Settings
+from support.operator_process import OperatorProcess, wait_until
+from support.operator_site import OperatorCluster
 
 NOW = 0.0
 LONG_AGO = 1000.0
@@ -29,6 +31,20 @@ CASES = [
     ("a loop that waits for its turn", {"last_begun": LONG_AGO, "last_ended": LONG_AGO, "is_waiting": True}, 200, 200),
     ("a loop that is dead", {"last_begun": LONG_AGO, "last_ended": LONG_AGO}, 503, 200),
 ]
+
+
+@pytest.mark.server
+@pytest.mark.timeout(50 * 60)  # the first run may have to build kube-apiserver
+def test_every_watch_of_kopf_is_looked_at(operator_cluster: OperatorCluster) -> None:
+    def told(operator: OperatorProcess) -> str:
+        response = operator.get("/healthz")
+        assert response is not None
+        return str(next(each["why"] for each in response.json()["checks"] if each["name"] == "watches"))
+
+    with operator_cluster.operator() as everywhere:
+        wait_until(lambda: told(everywhere) == "8 run", "five kinds of ours and three of children")
+    with operator_cluster.operator(NAMESPACES="a,b", NETWORK_POLICIES="true") as in_two:
+        wait_until(lambda: told(in_two) == "18 run", "nine kinds in each of two namespaces")
 
 
 @pytest.mark.parametrize(("fields", "live", "ready"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])

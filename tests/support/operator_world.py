@@ -224,6 +224,14 @@ class World:
             self._forget_history(live)
             self._tell(live, is_stuck=is_stuck)
 
+    def lose_pods(self, instance: str) -> None:
+        """The pods of an instance are gone with their node; others are not ready yet."""
+        live = self.deployment(instance)
+        current = self._current(live)
+        assert current is not None
+        current["status"] = {"replicas": live["spec"]["replicas"], "availableReplicas": 0}
+        self._tell(live)
+
     def collect_garbage(self) -> None:
         """What belongs to a resource or Deployment that is gone goes too."""
         uids = {document["metadata"]["uid"] for document in self.resources.values()}
@@ -465,13 +473,20 @@ class World:
         if _revision(current) <= max(revisions, default=0):
             live["metadata"]["annotations"][_TO_SKIP[0]] = str(max(revisions, default=0) + 1)
         current["metadata"]["annotations"] = copy.deepcopy(live["metadata"]["annotations"])
-        deadline = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+        replicas = sum(each["status"].get("replicas", 0) for each in mine)
+        available = sum(each["status"].get("availableReplicas", 0) for each in mine)
+        updated = current["status"].get("replicas", 0)
+        # Once a ReplicaSet was whole its roll-out stays done, whatever becomes of its pods.
+        current["wasAvailable"] = current.get("wasAvailable", False) or (updated == replicas == available > 0)
+        reason = "ProgressDeadlineExceeded" if is_stuck else "ReplicaSetUpdated"
+        if current["wasAvailable"] and updated == replicas:
+            reason = "NewReplicaSetAvailable"
         live["status"] = {
             "observedGeneration": live["metadata"]["generation"],
-            "replicas": sum(each["status"].get("replicas", 0) for each in mine),
-            "updatedReplicas": current["status"].get("replicas", 0),
-            "availableReplicas": sum(each["status"].get("availableReplicas", 0) for each in mine),
-            "conditions": [deadline] if is_stuck else [],
+            "replicas": replicas,
+            "updatedReplicas": updated,
+            "availableReplicas": available,
+            "conditions": [{"type": "Progressing", "status": str(not is_stuck), "reason": reason}],
         }
 
     def _forget_history(self, live: Object) -> None:

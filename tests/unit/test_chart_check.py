@@ -20,7 +20,7 @@ Pages = Mapping[str, tuple[int, str]]
 def status(**namespace: object) -> tuple[int, str]:
     """Return what the operator's /status says of one namespace."""
     return 200, json.dumps(
-        {"namespaces": [{"namespace": "desk", "problem": "", "lastPassAgeSeconds": 3.2} | namespace]}
+        {"namespaces": [{"namespace": "desk", "problem": "", "lastPassAgeSeconds": 3.2, "gateway": ""} | namespace]}
     )
 
 
@@ -63,8 +63,9 @@ def check(*arguments: str) -> tuple[int, list[str]]:
 
 
 def test_an_installation_in_order_passes(serve: Callable[[Pages], str]) -> None:
-    operator, gateway = serve(READY), serve({"/healthz": (200, "ok")})
-    code, lines = check(f"--operator={operator}", f"--gateway={gateway}", f"--tcp={gateway.removeprefix('http://')}")
+    gateway = serve({"/healthz": (200, "ok")})
+    operator = serve({**READY, "/status": status(gateway=gateway)})
+    code, lines = check(f"--operator={operator}", f"--tcp={gateway.removeprefix('http://')}")
     assert lines == [
         "ok      operator is ready",
         "ok      operator reconciles, the custom resources are served (desk)",
@@ -75,9 +76,16 @@ def test_an_installation_in_order_passes(serve: Callable[[Pages], str]) -> None:
 
 
 def test_before_the_first_data_plane_there_is_no_gateway_and_that_is_right(serve: Callable[[Pages], str]) -> None:
-    code, lines = check(f"--operator={serve(READY)}", "--gateway=http://scanplane-gateway.invalid:8080")
-    assert lines[-1] == "ok      http://scanplane-gateway.invalid:8080 answers (no DataPlane yet, so no gateway)"
+    code, lines = check(f"--operator={serve(READY)}")
+    assert lines[-1] == "ok      operator reconciles, the custom resources are served (desk)"
     assert code == 0
+
+
+def test_a_gateway_that_does_not_answer_fails(serve: Callable[[Pages], str]) -> None:
+    gateway = f"http://127.0.0.1:{free_port()}"
+    code, lines = check(f"--operator={serve({**READY, '/status': status(gateway=gateway)})}")
+    assert lines[-1].startswith(f"FAILED  {gateway} answers: {gateway}/healthz does not answer")
+    assert code == 1
 
 
 def test_an_operator_without_anything_to_look_after_is_in_order(serve: Callable[[Pages], str]) -> None:
@@ -103,8 +111,8 @@ def test_an_operator_that_does_not_do_its_work_fails(serve: Callable[[Pages], st
 
 def test_every_check_is_told_though_the_first_fails(serve: Callable[[Pages], str]) -> None:
     port = free_port()
-    gateway = serve({"/healthz": (200, "ok")})
-    code, lines = check(f"--operator=http://127.0.0.1:{port}", f"--tcp=127.0.0.1:{port}", f"--gateway={gateway}")
+    there = serve({}).removeprefix("http://")
+    code, lines = check(f"--operator=http://127.0.0.1:{port}", f"--tcp=127.0.0.1:{port}", f"--tcp={there}")
     assert [line.split()[0] for line in lines] == ["FAILED", "FAILED", "FAILED", "ok"]
     assert all("see kubectl" in line for line in lines[:3])
     assert code == 1

@@ -59,6 +59,43 @@ def test_a_bad_edit_leaves_the_last_good_one_running(
     assert world.ready(resource) == ("True", "RolledOut")
 
 
+TAKEN_AWAY = [
+    ("Quotes", "Feed/massive", {"massive": {"feed": "Delayed"}}),
+    ("LimitUpLimitDown", "Market/us-stocks", {"assetClass": "Crypto"}),
+]
+
+
+@pytest.mark.parametrize(("channel", "edited", "edit"), TAKEN_AWAY)
+def test_an_edit_that_takes_away_what_a_subscription_needs_ends_nothing_that_runs(
+    channel: str, edited: str, edit: dict[str, object]
+) -> None:
+    world = World(US_STOCKS.replace("[SecondAggregates]", f"[SecondAggregates, {channel}]"))
+    world.settle()
+    before = copy.deepcopy(world.resource(edited)["spec"])
+    world.patch(edited, **edit)
+    passes = world.settle()
+    assert [made.writes for made in passes] == [[]] * len(passes)
+    assert world.instances() == [ANALYZER, GATEWAY, LISTENER]
+    assert world.condition("Subscription/seconds", "Accepted")[0] == "False"
+    for resource in ("Feed/massive", "Market/us-stocks"):
+        assert world.ready(resource) == ("False", "SubscriptionNotAccepted")
+    world.patch(edited, **before)
+    world.settle()
+    assert world.rolled() == []
+    assert world.ready(edited) == ("True", "RolledOut")
+
+
+def test_a_subscription_that_is_deleted_then_ends_what_ran_for_it() -> None:
+    world = World(US_STOCKS.replace("[SecondAggregates]", "[SecondAggregates, Quotes]"))
+    world.settle()
+    world.patch("Feed/massive", massive={"feed": "Delayed"})
+    world.settle()
+    world.delete("Subscription/seconds")
+    world.settle()
+    assert world.instances() == [GATEWAY]
+    assert world.ready("Feed/massive") == ("True", "NotUsed")
+
+
 @pytest.mark.parametrize(
     ("secret", "affected"),
     [("massive", "Feed/massive"), ("services", "DataPlane/default")],

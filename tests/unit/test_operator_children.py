@@ -4,9 +4,10 @@ import copy
 
 import pytest
 
+from scanplane_operator.names import REVISION
 from scanplane_operator.observed import ObjectKey
 from scanplane_operator.rollouts import Decision
-from support.operator_world import World, settled_world
+from support.operator_world import US_STOCKS, World, settled_world
 
 ANALYZER, GATEWAY, LISTENER = "analyzer-us-stocks-0", "gateway", "listener-massive"
 
@@ -202,6 +203,23 @@ def test_a_refused_write_is_said_and_tried_again_and_is_no_rollback(world: World
     world.settle()
     assert world.rolled() == [LISTENER]
     assert world.ready("Feed/massive") == ("True", "RolledOut")
+
+
+def test_an_edit_that_was_refused_in_part_can_be_taken_back() -> None:
+    world = World(US_STOCKS.replace("assetClass: Stocks", "assetClass: Stocks\n  analyzer: {partitions: 2}"))
+    world.settle()
+    before = world.template_annotation("analyzer-us-stocks-0", REVISION)
+    world.refuses[ObjectKey("Deployment", "scanplane-analyzer-us-stocks-1")] = "exceeded quota"
+    world.patch("Scanner/gappers", where="price >= 3.0")
+    for _ in range(2):
+        world.make_pass()
+        world.finish_rollouts()
+    assert world.template_annotation("analyzer-us-stocks-0", REVISION) != before
+    world.refuses = {}
+    world.patch("Scanner/gappers", where="price >= 2.0")
+    world.settle()
+    assert world.template_annotation("analyzer-us-stocks-0", REVISION) == before
+    assert world.ready("Market/us-stocks") == ("True", "RolledOut")
 
 
 def test_a_refused_service_is_said_too(world: World) -> None:

@@ -42,6 +42,18 @@ def edit_feed(world: World) -> None:
     world.patch("Feed/massive", staleAfter="1m")
 
 
+def take_the_channel_away(world: World) -> None:
+    world.patch("Subscription/seconds", channels=["Quotes"])
+    world.settle()
+    world.patch("Feed/massive", massive={"feed": "Delayed"})
+
+
+def lose_a_pod(world: World) -> None:
+    world.patch("Scanner/gappers", where="price >= 4.0")
+    world.settle()
+    world.lose_pods(ANALYZER)
+
+
 def get_stuck(world: World) -> None:
     edit_feed(world)
     world.make_pass()
@@ -348,7 +360,7 @@ CASES = [
         "UnknownValue",
         "scanplane.io/paused is 'yes' and pauses nothing: write 'true', or remove it",
     ),
-    ("Ready", nothing, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive runs it"),
+    ("Ready", nothing, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive is rolled out"),
     (
         "Ready",
         edit_feed,
@@ -357,7 +369,7 @@ CASES = [
         "RollingOut",
         "listener-massive is being rolled out because of FeedChanged (Feed/massive edited)",
     ),
-    ("Ready", wait_for_close, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive runs it"),
+    ("Ready", wait_for_close, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive is rolled out"),
     (
         "Ready",
         pause_and_edit,
@@ -374,7 +386,18 @@ CASES = [
         "NotUsed",
         "no accepted Subscription refers to this Feed, so nothing runs for it",
     ),
-    ("Ready", report_trouble, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive runs it"),
+    (
+        "Ready",
+        take_the_channel_away,
+        "Feed/massive",
+        "False",
+        "SubscriptionNotAccepted",
+        "a Subscription of it is not accepted any more; what ran for it goes on as before",
+    ),
+    ("Ready", lose_a_pod, "Market/us-stocks", "True", "RolledOut", "accepted, and analyzer-us-stocks-0 is rolled out"),
+    ("Progressing", lose_a_pod, "Market/us-stocks", "False", "RolledOut", "everything runs as asked"),
+    ("Available", lose_a_pod, "Market/us-stocks", "False", "NotAvailable", "no pod of analyzer-us-stocks-0 is ready"),
+    ("Ready", report_trouble, "Feed/massive", "True", "RolledOut", "accepted, and listener-massive is rolled out"),
 ]
 
 
@@ -397,7 +420,9 @@ def test_every_reason_has_a_case() -> None:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Verdict"]
     reasons = {node.args[2].value for node in calls if isinstance(node.args[2], ast.Constant)}
     assert len(reasons) > 20
-    assert reasons | {"NoDataPlane", "Accepted", "SecretNotFound"} == {case[4] for case in CASES}
+    assert reasons | {"NoDataPlane", "Accepted", "SecretNotFound", "SubscriptionNotAccepted"} == {
+        case[4] for case in CASES
+    }
 
 
 def test_every_kind_says_each_condition_once_and_in_order(world: World) -> None:
@@ -498,7 +523,7 @@ def test_a_story_is_told_by_its_turns_alone(world: World) -> None:
     told += [world.make_pass().told() for _ in range(3)]
     assert [turn for turn in told if turn] == [
         [("Feed/massive", "FeedChanged", "restarting: FeedChanged (Feed/massive edited)")],
-        [("Feed/massive", "RolledOut", "accepted, and listener-massive runs it")],
+        [("Feed/massive", "RolledOut", "accepted, and listener-massive is rolled out")],
     ]
 
 

@@ -203,9 +203,15 @@ def test_trouble_is_written_at_once(world: World, trouble: dict[str, float]) -> 
 def test_the_first_events_and_the_last_are_written_at_once(world: World) -> None:
     for total in (0, 0):
         write_events(world, total)
-    assert write_events(world, 15)
-    assert write_events(world, 15)
+    assert write_events(world, 75)
+    assert write_events(world, 75)
     assert world.status("Feed/massive")["eventsPerSecond"] == 0
+
+
+def test_a_figure_that_trembles_around_zero_is_not_written_each_time(world: World) -> None:
+    write_events(world, 0)
+    written = [write_events(world, 15 * ((number + 1) // 2)) for number in range(20)]
+    assert sum(written) <= 6, "once a minute"
 
 
 def test_a_quiet_namespace_is_not_written_to(world: World) -> None:

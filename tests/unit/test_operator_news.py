@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from scanplane_operator import news as module
 from scanplane_operator.news import ResourceNews
 
 
@@ -42,3 +43,14 @@ def test_a_resource_that_is_gone_is_news_and_forgotten(news: ResourceNews) -> No
     assert news.is_news("DELETED", body())
     assert len(news) == 0
     assert news.is_news("ADDED", body())
+
+
+def test_it_remembers_the_newest_and_not_more(news: ResourceNews, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 3)
+    for uid in ("b", "c"):
+        assert news.is_news("ADDED", body(uid=uid))
+    assert not news.is_news("MODIFIED", body())
+    assert news.is_news("ADDED", body(uid="d"))
+    assert len(news) == 3
+    assert not news.is_news("MODIFIED", body())
+    assert news.is_news("MODIFIED", body(uid="b"))

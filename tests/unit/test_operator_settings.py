@@ -23,6 +23,16 @@ GOOD = {
     "SCANPLANE_IMAGE_PULL_POLICY": ("Always", lambda settings: settings.pods.pull_policy, PullPolicy.ALWAYS),
     "SCANPLANE_IMAGE_PULL_SECRETS": ("one,two.x", lambda settings: settings.pods.pull_secrets, ("one", "two.x")),
     "SCANPLANE_NETWORK_POLICIES": ("true", lambda settings: settings.pods.network_policies, True),
+    "SCANPLANE_NETWORK_POLICY_STATUS_FROM": (
+        '[{"podSelector": {}}]',
+        lambda settings: settings.pods.status_peers,
+        ({"podSelector": {}},),
+    ),
+    "SCANPLANE_NETWORK_POLICY_GATEWAY_FROM": (
+        '[{"namespaceSelector": {}}]',
+        lambda settings: settings.pods.gateway_peers,
+        ({"namespaceSelector": {}},),
+    ),
     "SCANPLANE_POD_DISRUPTION_BUDGETS": ("true", lambda settings: settings.pods.disruption_budgets, True),
     "SCANPLANE_STATUS_PORT": ("9000", lambda settings: settings.status_port, 9000),
     "SCANPLANE_RESYNC_SECONDS": ("1.5", lambda settings: settings.resync_s, 1.5),
@@ -44,6 +54,7 @@ def test_an_empty_variable_counts_as_left_out(name: str) -> None:
 
 
 NAMES = "write names of Kubernetes with commas between them"
+PEERS = 'write a list of NetworkPolicy peers in JSON, such as [{"podSelector": {}}]'
 POLICIES = "Always, IfNotPresent, Never"
 BAD = [
     ("SCANPLANE_IMAGE", "", "SCANPLANE_IMAGE is not set: write the image of the workloads, such as registry/scanplane:1.2.0"),
@@ -52,6 +63,8 @@ BAD = [
     ("SCANPLANE_IMAGE_PULL_SECRETS", "A", f"SCANPLANE_IMAGE_PULL_SECRETS: 'A' is no name: {NAMES}"),
     ("SCANPLANE_IMAGE_PULL_POLICY", "always", f"SCANPLANE_IMAGE_PULL_POLICY is 'always': write one of {POLICIES}"),
     ("SCANPLANE_NETWORK_POLICIES", "yes", "SCANPLANE_NETWORK_POLICIES is 'yes': write one of true, false"),
+    ("SCANPLANE_NETWORK_POLICY_STATUS_FROM", "everybody", f"SCANPLANE_NETWORK_POLICY_STATUS_FROM is no JSON: {PEERS}"),
+    ("SCANPLANE_NETWORK_POLICY_GATEWAY_FROM", "[1]", f"SCANPLANE_NETWORK_POLICY_GATEWAY_FROM is no list of objects: {PEERS}"),
     ("SCANPLANE_POD_DISRUPTION_BUDGETS", "True", "SCANPLANE_POD_DISRUPTION_BUDGETS is 'True': write one of true, false"),
     ("SCANPLANE_STATUS_PORT", "65536", "SCANPLANE_STATUS_PORT is '65536': write a number from 0 to 65535"),
     ("SCANPLANE_STATUS_PORT", "80.5", "SCANPLANE_STATUS_PORT is '80.5': write a whole number from 0 to 65535"),

@@ -2,9 +2,11 @@
 
 import pytest
 
+from scanplane.plan.services import digest
+from scanplane.resources.data_plane import LogLevel, Telemetry
 from scanplane_operator.rollouts import Decision
 from scanplane_operator.settings import PodSettings
-from support.operator_world import World, settled_world
+from support.operator_world import US_STOCKS, World, settled_world
 
 ANALYZER, GATEWAY, LISTENER = "analyzer-us-stocks-0", "gateway", "listener-massive"
 
@@ -45,6 +47,23 @@ def test_a_new_image_waits_for_the_close_where_asked(world: World) -> None:
     world.report(ANALYZER, {"session": 0.0})
     world.settle()
     assert world.rolled() == [ANALYZER, GATEWAY, LISTENER]
+
+
+def test_a_market_that_never_closes_holds_up_no_upgrade() -> None:
+    world = World(US_STOCKS.replace("assetClass: Stocks", "assetClass: Crypto"))
+    world.settle()
+    with_policy(world, session=2.0)
+    world.settings = PodSettings(image="registry/scanplane:2")
+    world.settle()
+    assert world.rolled() == [ANALYZER, GATEWAY, LISTENER]
+
+
+def test_what_a_release_adds_to_the_models_and_nobody_writes_is_no_edit() -> None:
+    class Newer(Telemetry, frozen=True, kw_only=True):
+        sampling: str | None = None
+
+    assert digest(Newer(log_level=LogLevel.DEBUG)) == digest(Telemetry(log_level=LogLevel.DEBUG))
+    assert digest(Newer(sampling="all")) != digest(Newer())
 
 
 def test_what_waits_is_not_told_of_every_scanner(world: World) -> None:

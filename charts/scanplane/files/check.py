@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 PATIENCE_S = 120.0
 PAUSE_S = 1.0
@@ -28,7 +27,6 @@ def main() -> int:
     """Run every check that the arguments ask for; return the exit code."""
     parser = argparse.ArgumentParser(description="Check an installation of Scanplane.")
     parser.add_argument("--operator", required=True, help="URL of the operator's status port")
-    parser.add_argument("--gateway", action="append", default=[], help="URL of a gateway that may be there")
     parser.add_argument("--tcp", action="append", default=[], help="host:port that must take connections")
     parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds until a check counts as failed")
     options = parser.parse_args()
@@ -40,9 +38,9 @@ def main() -> int:
             (f"{address} takes connections", lambda address=address: _takes_connections(address))
             for address in options.tcp
         ),
-        *((f"{url} answers", lambda url=url: _gateway(url)) for url in options.gateway),
     ]
     held = [_holds(name, check, deadline) for name, check in checks]
+    held += [_holds(f"{url} answers", lambda url=url: _gateway(url), deadline) for url in _gateways(options.operator)]
     return int(not all(held))
 
 
@@ -105,12 +103,16 @@ def _takes_connections(address: str) -> str:
     return ""
 
 
-def _gateway(url: str) -> str:
-    """See that a gateway answers, if there is one: before the first DataPlane there is none."""
+def _gateways(operator: str) -> list[str]:
+    """Return where the gateways are, as the operator says; before the first DataPlane there is none."""
     try:
-        socket.getaddrinfo(urlsplit(url).hostname, None)
-    except socket.gaierror:
-        return " (no DataPlane yet, so no gateway)"
+        namespaces = json.loads(_get(f"{operator}/status"))["namespaces"]
+    except NotYetError:
+        return []  # the first check has told it
+    return [each["gateway"] for each in namespaces if each["gateway"]]
+
+
+def _gateway(url: str) -> str:
     _get(f"{url}/healthz")
     return ""
 

@@ -82,3 +82,25 @@ imagePullSecrets:
 {{- default (list .Release.Namespace) .Values.namespaces | uniq | toJson -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Who reaches the workloads' status port, as a JSON list of NetworkPolicy peers: the operator itself and who scrapes; everybody if nobody is named. */}}
+{{- define "scanplane.statusPeers" -}}
+{{- with .Values.networkPolicies.metricsFrom -}}
+{{- $namespace := dict "matchLabels" (dict "kubernetes.io/metadata.name" $.Release.Namespace) -}}
+{{- $pod := dict "matchLabels" (include "scanplane.selector" (dict "root" $ "component" "operator") | fromYaml) -}}
+{{- prepend . (dict "namespaceSelector" $namespace "podSelector" $pod) | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
+{{/* Who reaches the gateways, likewise: who is named, and helm test. */}}
+{{- define "scanplane.gatewayPeers" -}}
+{{- with .Values.networkPolicies.gatewayFrom -}}
+{{- $namespace := dict "matchLabels" (dict "kubernetes.io/metadata.name" $.Release.Namespace) -}}
+{{- $pod := dict "matchLabels" (include "scanplane.selector" (dict "root" $ "component" "test") | fromYaml) -}}
+{{- append . (dict "namespaceSelector" $namespace "podSelector" $pod) | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}

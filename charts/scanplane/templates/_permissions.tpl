@@ -28,14 +28,21 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+# Those that were made before they were switched off are removed.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, delete]
 {{- if .Values.workloads.podDisruptionBudgets }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [watch, create, patch]
 {{- end }}
 {{- if .Values.networkPolicies.enabled }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [watch, create, patch]
 {{- end }}
 {{- end -}}

@@ -15,7 +15,7 @@ from scanplane.plan.configuration import (
 )
 from scanplane.plan.planner import Plan
 from scanplane.plan.services import digest
-from scanplane.resources.pods import Amounts, Resources, Workloads
+from scanplane.resources.pods import Amounts, Resources, Toleration, Workloads
 from scanplane_operator.containment import quantity
 from scanplane_operator.names import CONFIGURATION, REVISION, labels_of, selector_of
 from scanplane_operator.settings import PodSettings
@@ -104,7 +104,7 @@ def _pod(
     if defaults.node_selector:
         pod["nodeSelector"] = dict(defaults.node_selector)
     if defaults.tolerations:
-        pod["tolerations"] = [_without_none(msgspec.to_builtins(each)) for each in defaults.tolerations]
+        pod["tolerations"] = [_toleration(each) for each in defaults.tolerations]
     if defaults.priority_class_name:
         pod["priorityClassName"] = defaults.priority_class_name
     return pod
@@ -232,6 +232,11 @@ def _market_resources(configuration: RoleConfiguration, plan: Plan) -> Resources
 
 def _amounts(amounts: Amounts | None) -> dict[str, str]:
     return {} if amounts is None else _without_none({"cpu": amounts.cpu, "memory": amounts.memory})
+
+
+def _toleration(asked: Toleration) -> dict[str, Any]:
+    """Return a toleration as the API server keeps it: without empty texts."""
+    return {key: value for key, value in msgspec.to_builtins(asked).items() if value not in {None, ""}}
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

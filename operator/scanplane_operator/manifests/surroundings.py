@@ -1,5 +1,6 @@
 """What stands around a Deployment: the gateway's Service, disruption budgets, network policies."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanplane.plan.configuration import GatewayConfiguration, RoleConfiguration
@@ -7,6 +8,7 @@ from scanplane.plan.planner import Plan
 from scanplane.resources.pods import Service
 from scanplane_operator.manifests.pods import GATEWAY_PORT_NAME, STATUS_PORT
 from scanplane_operator.names import metadata_of, object_name, selector_of
+from scanplane_operator.settings import PodSettings
 
 __all__ = ["disruption_budget", "gateway_service", "network_policy"]
 
@@ -49,14 +51,16 @@ def disruption_budget(configuration: RoleConfiguration, namespace: str, owner: d
     }
 
 
-def network_policy(configuration: RoleConfiguration, namespace: str, owner: dict[str, Any]) -> dict[str, Any]:
-    """Return the policy that lets in what a role is for: its status for the operator and Prometheus, the gateway's port.
+def network_policy(
+    configuration: RoleConfiguration, namespace: str, owner: dict[str, Any], settings: PodSettings
+) -> dict[str, Any]:
+    """Return the policy that lets in what a role is for: the operator and Prometheus to its status, people to the gateway.
 
     What goes out is not narrowed: brokers, caches, providers and collectors stand wherever the user says.
     """
-    ports: list[dict[str, Any]] = [{"port": STATUS_PORT, "protocol": "TCP"}]
+    ingress = [_ingress(STATUS_PORT, settings.status_peers)]
     if isinstance(configuration, GatewayConfiguration):
-        ports.append({"port": configuration.port, "protocol": "TCP"})
+        ingress.append(_ingress(configuration.port, settings.gateway_peers))
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -64,6 +68,11 @@ def network_policy(configuration: RoleConfiguration, namespace: str, owner: dict
         "spec": {
             "podSelector": {"matchLabels": selector_of(configuration)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"ports": ports}],
+            "ingress": ingress,
         },
     }
+
+
+def _ingress(port: int, peers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"}]}
+    return {**rule, "from": [dict(peer) for peer in peers]} if peers else rule

@@ -132,7 +132,7 @@ def _workload(
     if settings.disruption_budgets:
         surroundings.append(disruption_budget(configuration, namespace, owner))
     if settings.network_policies:
-        surroundings.append(network_policy(configuration, namespace, owner))
+        surroundings.append(network_policy(configuration, namespace, owner, settings))
     return Workload(
         configuration=configuration,
         owner=owner_of(configuration),

@@ -60,8 +60,19 @@ def credentials_digest(inventory: Inventory, keys: Iterable[SecretKey | str | No
 
 
 def digest(*parts: object) -> str:
-    """Return a short digest of anything that msgspec can encode."""
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:16]
+    """Return a short digest of anything that msgspec can encode.
+
+    A field that is left out counts as one that is not there, so that a release may add some without taking every resource
+    for edited.
+    """
+    written = _without_none(msgspec.to_builtins(parts))
+    return hashlib.sha256(msgspec.json.encode(written, order="sorted")).hexdigest()[:16]
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_none(each) for name, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def sources_of(parts: Iterable[tuple[Kind, str, object]]) -> dict[str, str]:
