@@ -65,7 +65,7 @@ image: ## Build the image IMAGE=name:tag with buildah, podman or docker, whichev
 	case "$$builder" in *docker) same= ;; *) same="--timestamp $$(git log -1 --format=%ct)" ;; esac; \
 	"$$builder" build $$same --file images/Containerfile --tag $(IMAGE) .
 
-generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/openapi.json, tests/golden/
+generate: $(VENV)/.development ## Write every generated file again: crds/ and the chart's, docs/features.md, docs/resources.md, docs/openapi.json, tests/golden/
 	@$(RUN)/python -m scanplane.cli.generate
 	@PYTHONPATH=tests $(RUN)/python -m support.operator_golden
 

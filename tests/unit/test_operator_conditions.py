@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scanplane.plan.condition_reasons import REASONS, conditions_of
+from scanplane.plan.inventory import Reason
 from scanplane.resources.status import ConditionStatus, ConditionType
 from scanplane.telemetry.status import Phase
 from scanplane_operator import verdicts
@@ -425,9 +427,20 @@ def test_every_reason_has_a_case() -> None:
     }
 
 
+def test_the_reference_lists_the_reasons_that_are_said_and_no_other() -> None:
+    listed = {(str(kind), str(each.status), str(each.reason)) for kind, reasons in REASONS.items() for each in reasons}
+    said = {(kind, status, reason) for kind, _, _, status, reason, _ in CASES}
+    of_others = {("Ready", status, reason) for kind, status, reason in listed if kind in {"Accepted", "Progressing"}}
+    assert said - listed - {(kind, "False", reason) for kind, _, reason in of_others} == set()
+    unsaid = {each for each in listed - said if each[2] != "NoDataPlane"}
+    of_the_planner = {("Accepted", status, str(reason)) for status in ("True", "False") for reason in Reason}
+    assert unsaid - of_the_planner == set()
+
+
 def test_every_kind_says_each_condition_once_and_in_order(world: World) -> None:
     for key, document in world.resources.items():
         kinds = [each["type"] for each in document["status"]["conditions"]]
+        assert kinds == conditions_of(key.kind), "what the reference says"
         flows = ["DataFlowing"] if key.kind in {"Feed", "Market", "Subscription"} else []
         assert kinds == ["Accepted", "Available", "Progressing", *flows, "Paused", "Ready"]
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from scanplane.features.documentation import render_features
 from scanplane.gateway.openapi import render_openapi
+from scanplane.plan.documentation import render_resources
 from scanplane.resources.crds import render_chart_crds, render_crds
 
 __all__ = ["GENERATORS", "Generator", "main", "stale_files", "write_files"]
@@ -30,6 +31,7 @@ GENERATORS: tuple[Generator, ...] = (
     Generator(folder="crds", render=render_crds, owns="*.yaml"),
     Generator(folder="charts/scanplane/templates/crds", render=render_chart_crds, owns="*.yaml"),
     Generator(folder="docs", render=lambda: {"features.md": render_features()}, owns="features.md"),
+    Generator(folder="docs", render=lambda: {"resources.md": render_resources()}, owns="resources.md"),
     Generator(folder="docs", render=render_openapi, owns="openapi.json"),
 )
 """Everything that is generated."""
