@@ -16,7 +16,7 @@ from scanplane.plan.planner import plan
 from scanplane.resources.common import duration_ns
 from scanplane.resources.crds import custom_resource_definition
 from scanplane.resources.documentation import FieldRow, field_rows
-from scanplane.resources.documents import SourceText
+from scanplane.resources.documents import SourceText, parse_documents
 from scanplane.resources.introductions import INTRODUCTIONS
 from scanplane.resources.kinds import KINDS, Kind
 from scanplane.resources.schema import NodeType, SchemaNode, schema_of, spec_schema
@@ -24,7 +24,8 @@ from scanplane.resources.status import ConditionType
 from scanplane_operator.manifests import pods
 from support.inventories import inventory_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "resources.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "resources.md"
 SPECS = {kind: list(field_rows(spec_schema(info.model))) for kind, info in KINDS.items()}
 STATUSES = {kind: list(field_rows(schema_of(info.status))) for kind, info in KINDS.items()}
 
@@ -194,3 +195,31 @@ def test_every_condition_is_explained_with_every_reason_that_the_planner_has() -
         assert len({(each.status, each.reason) for each in reasons}) == len(reasons)
         for each in reasons:
             assert f"| {each.status.value} | `{each.reason}` |" in render_resources()
+
+
+PAGES = sorted(ROOT.glob("docs/**/*.md"))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_resource_on_a_page_is_right(page: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = [parse_documents([SourceText(page.name, block)]) for block in blocks]
+    assert [str(problem) for documents in found for problem in documents.problems] == []
+    assert all(documents.resources for documents in found)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_a_page_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        path, _, heading = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not heading or heading in headings(linked), target
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

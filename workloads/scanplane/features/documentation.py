@@ -10,7 +10,8 @@ _INTRODUCTION = """\
 # Features
 
 What a Scanner's expressions can ask of every symbol, at every tick. A feature that needs what the Market does not have
-(a channel that no Subscription takes, reference data without a source) is refused when the Scanner is applied.
+(a channel that no Subscription takes, reference data without a source) stays unknown. The Scanner is accepted all the same:
+`scanplane validate` prints a note, and `Accepted` carries the reason `FeatureWithoutData`.
 
 *Unknown* is a value of its own: a comparison with it is false, and `has(free_float)` asks for it. In boards, signals and
 quotes it is `null`.
