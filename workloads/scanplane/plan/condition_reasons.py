@@ -44,6 +44,7 @@ _NO_DATA_PLANE = ConditionReason(
 _NOT_USED = ConditionReason(
     FALSE, "NotUsed", "Nothing runs for it: no accepted Subscription refers to it, or it is not accepted itself."
 )
+_KEPT = "A Subscription of it is not accepted any more; what ran for it goes on as before. Mend the Subscription."
 _NAME_TAKEN = ConditionReason(
     FALSE, "NameTaken", "An object of that name is there and not the operator's: rename or remove it."
 )
@@ -114,6 +115,7 @@ _AVAILABLE = (
     ConditionReason(FALSE, "NoReplicas", "It was asked for no replicas."),
     _NAME_TAKEN,
     _NOT_USED,
+    ConditionReason(UNKNOWN, "SubscriptionNotAccepted", _KEPT),
     _NO_DATA_PLANE,
 )
 
@@ -141,6 +143,7 @@ _PROGRESSING = (
         "not restarted before it is back.",
     ),
     ConditionReason(FALSE, "WorkloadPaused", "The change needs a workload whose Feed or Market is paused."),
+    ConditionReason(FALSE, "SubscriptionNotAccepted", _KEPT),
     _NO_DATA_PLANE,
 )
 
@@ -152,6 +155,7 @@ _DATA_FLOWING = (
     _NOT_USED,
     ConditionReason(UNKNOWN, "Standby", "The workload stands by; another one works, or will."),
     ConditionReason(UNKNOWN, "NoReport", "No workload has reported yet."),
+    ConditionReason(UNKNOWN, "SubscriptionNotAccepted", _KEPT),
     _NO_DATA_PLANE,
 )
 
@@ -166,9 +170,10 @@ _PAUSED = (
 )
 
 _READY = (
-    ConditionReason(TRUE, "RolledOut", "Accepted, and its workloads run it."),
+    ConditionReason(TRUE, "RolledOut", "Accepted, and its workloads are rolled out."),
     ConditionReason(TRUE, "NotUsed", "Accepted, and nothing runs for it, since no accepted Subscription refers to it."),
     ConditionReason(FALSE, "Paused", "A newer generation waits until it is paused no more."),
+    ConditionReason(FALSE, "SubscriptionNotAccepted", _KEPT),
 )
 
 REASONS: dict[ConditionType, tuple[ConditionReason, ...]] = {
