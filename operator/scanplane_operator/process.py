@@ -145,9 +145,10 @@ async def _wait_for_resources(api: Api) -> None:
             problem, hint = str(error), ""
         if not problem:
             return
-        if problem != said:
+        kind = hint or problem  # definitions that come one by one are one story
+        if kind != said:
             _LOG.warning("waiting: %s%s", problem, hint)
-            said = problem
+            said = kind
         await asyncio.sleep(pauses.next_seconds())
 
 

@@ -54,7 +54,7 @@ class Operators:
     def start(self) -> OperatorProcess:
         """Start the next one, and end the one before if it still runs."""
         self.end()
-        self.current = self._cluster.operator(self._kubeconfig, RESYNC_SECONDS=2, SECRETS_SECONDS=1)
+        self.current = self._cluster.operator(self._kubeconfig, RESYNC_SECONDS=1, SECRETS_SECONDS=1)
         self.current.start()
         self.current.wait_started()
         return self.current
@@ -107,7 +107,7 @@ def _without(value: Any) -> Any:
 
 def settle(site: Site, operator: OperatorProcess) -> None:
     site.wait_ready(within_s=60)
-    operator.wait_passes(site.namespace, 2)
+    operator.wait_passes(site.namespace, 1)
     site.wait_ready(within_s=60)
 
 
@@ -121,8 +121,8 @@ def is_settled_or_dead(site: Site, operator: OperatorProcess) -> None:
 
     wait_until(look, "the operator is killed, or all is Ready", 60)
     if operator.child.running:
-        goal = operator.passes(site.namespace) + 2
-        wait_until(lambda: not operator.child.running or operator.passes(site.namespace) >= goal, "two passes", 60)
+        goal = operator.passes(site.namespace) + 1
+        wait_until(lambda: not operator.child.running or operator.passes(site.namespace) >= goal, "a pass", 60)
 
 
 def test_killed_at_every_write_of_a_creation(

@@ -43,7 +43,11 @@ class Kubelet:
         self._thread.join(5)
 
     def _watch(self) -> None:
-        query = {"watch": "true", "labelSelector": _SELECTOR, "timeoutSeconds": "20"}
+        query = {
+            "watch": "true",
+            "labelSelector": _SELECTOR,
+            "timeoutSeconds": "2",
+        }  # nothing else ends a watch that is quiet
         while not self._stop.is_set():
             try:
                 with self._server.client() as http, http.stream("GET", "/api/v1/pods", params=query) as response:
