@@ -24,6 +24,8 @@ class Heart:
         self._last_beat = time.monotonic()
         self._watches = Watches()
         self.started = False
+        self.outdated = ""
+        """What the definitions in the cluster lack; see :mod:`scanplane_operator.definitions`."""
 
     async def beat(self) -> None:
         """Beat for ever."""
@@ -49,5 +51,6 @@ class Heart:
         failing = [f"{state.namespace}: {state.problem}" for state in self._loops.states.values() if state.problem]
         return [
             Check("custom resources", self.started, "served" if self.started else "not served by the API server yet"),
+            Check("definitions", not self.outdated, self.outdated or "as new as the operator"),
             Check("passes", not failing, "; ".join(failing) or "the last of each namespace succeeded"),
         ]

@@ -1,6 +1,7 @@
 """The operator as a process: settings, connections, loops, kopf, probes, and a clean end."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from scanplane.telemetry.logs import configure_logging, flush_logging
 from scanplane.telemetry.server import ListenError, Probes, bind, serve_probes
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 from scanplane_operator.api import Api, ApiError, ApiUnavailableError, connect
+from scanplane_operator.definitions import OPENAPI_PATH, outdated
 from scanplane_operator.handlers import make_registry, make_settings, quiet_kopf
 from scanplane_operator.liveness import Heart
 from scanplane_operator.loops import NamespaceLoops
@@ -35,6 +37,8 @@ from scanplane_operator.settings import Settings, SettingsError, read_settings
 __all__ = ["main", "run_operator"]
 
 _LOG = logging.getLogger("scanplane.operator")
+
+_WAY_TO_DEFINITIONS = "helm with crds.enabled=true, or kubectl apply --server-side -f crds/"
 
 
 def main() -> int:
@@ -109,13 +113,16 @@ async def _serve(api: Api, loops: NamespaceLoops, probe: Heart, settings: Settin
     probe.started = True
     async with asyncio.TaskGroup() as group:
         passes = group.create_task(loops.run(), name="loops")
+        definitions = group.create_task(_compare_definitions(api, probe, settings), name="definitions")
 
         def end() -> None:
             passes.cancel()
+            definitions.cancel()
             stop.set()  # kopf waits five seconds for whoever waits for its stop flag, although it got the signal
 
         await group.create_task(_watch(loops, settings, stop, end), name="kopf")
         passes.cancel()
+        definitions.cancel()
 
 
 async def _watch(loops: NamespaceLoops, settings: Settings, stop: asyncio.Event, end: Callable[[], object]) -> None:
@@ -140,7 +147,7 @@ async def _wait_for_resources(api: Api) -> None:
             group = await api.get(f"/apis/{API_VERSION}") or {}
             missing = {info.plural for info in KINDS.values()} - {each["name"] for each in group.get("resources") or ()}
             problem = f"the API server does not serve {', '.join(sorted(missing))} of {API_VERSION}" if missing else ""
-            hint = "; install the CRDs: helm with crds.enabled=true, or kubectl apply --server-side -f crds/"
+            hint = f"; install the CRDs: {_WAY_TO_DEFINITIONS}"
         except (ApiError, ApiUnavailableError) as error:
             problem, hint = str(error), ""
         if not problem:
@@ -150,6 +157,19 @@ async def _wait_for_resources(api: Api) -> None:
             _LOG.warning("waiting: %s%s", problem, hint)
             said = kind
         await asyncio.sleep(pauses.next_seconds())
+
+
+async def _compare_definitions(api: Api, heart: Heart, settings: Settings) -> None:
+    """Look for ever whether the definitions are as new as this operator, and say so when that turns."""
+    while True:
+        with contextlib.suppress(ApiError, ApiUnavailableError):  # who may not ask does without
+            found = outdated(await api.get(OPENAPI_PATH) or {})
+            if found and found != heart.outdated:
+                _LOG.error("%s; upgrade them: %s", found, _WAY_TO_DEFINITIONS)
+            elif heart.outdated and not found:
+                _LOG.info("the definitions are as new as this operator now")
+            heart.outdated = found
+        await asyncio.sleep(settings.resync_s)
 
 
 def _probes(heart: Heart, loops: NamespaceLoops, telemetry: Telemetry) -> Probes:

@@ -57,6 +57,30 @@ def test_without_definitions_it_waits_and_goes_on_when_they_come(cluster: Operat
         assert len(said(operator)) == 1
 
 
+def test_definitions_of_before_are_told_and_make_it_unready(cluster: OperatorCluster) -> None:
+    install_crds(cluster)
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/feeds.scanplane.io"
+    definition = cluster.request("GET", path)
+    fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    del fields["lastRestart"], definition["metadata"]["managedFields"]
+    cluster.request("PUT", path, definition)
+    wanted = "older than this operator and drop Feed status.lastRestart"
+    with cluster.operator(RESYNC_SECONDS=1) as operator:
+        site = cluster.site(*namespace_of_everything())
+        wait_until(lambda: any(wanted in line for line in said(operator)), "it says what is dropped")
+        site.wait_ready()
+        before = site.revisions()["listener-massive"]
+        site.edit("Feed", "massive", maxConnections=2, massive={"feed": "Delayed"})
+        wait_until(lambda: site.revisions()["listener-massive"] > before, "the work goes on all the same")
+        response = operator.get("/readyz")
+        assert response is not None
+        assert response.status_code == 503
+        assert wanted in response.text
+        install_crds(cluster)
+        wait_until(lambda: operator.probe("/readyz") == 200, "ready with the new definitions")
+        assert len([line for line in said(operator) if wanted in line]) == 1
+
+
 def outlive(operator: OperatorProcess, seconds: float) -> set[int]:
     """Look at the probes for as long; return every answer of the liveness probe."""
     answers: set[int] = set()

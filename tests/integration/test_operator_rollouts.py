@@ -120,6 +120,7 @@ def test_a_change_rolls_what_it_must_and_once(
     site: Site, operator: OperatorProcess, edit: Edit, wanted: set[str], reason: str, request: Any
 ) -> None:
     before = settle(site, operator)
+    told, posted = len(restarts_told(site, operator)), {each["metadata"]["uid"] for each in site.events()}
     edit(site)
     wait_until(lambda: wanted & rolled(before, site.revisions()).keys(), f"a roll-out after {request.node.name}")
     after = settle(site, operator)
@@ -129,7 +130,16 @@ def test_a_change_rolls_what_it_must_and_once(
     for name in found:
         template = site.get("Deployment", f"scanplane-{name}")["spec"]["template"]["metadata"]["annotations"]
         assert reason in template["scanplane.io/restart-reason"]
-    assert operator.records(containing="restarting", namespace=site.namespace)
+    lines = restarts_told(site, operator)[told:]
+    assert sorted(line.split()[1].rstrip(":") for line in lines) == sorted(wanted)
+    assert all(f": {reason}" in line for line in lines), lines
+    notes = [each["note"] for each in site.events() if each["metadata"]["uid"] not in posted]
+    assert not wanted or any(reason in note for note in notes), notes
+
+
+def restarts_told(site: Site, operator: OperatorProcess) -> list[str]:
+    """Return what the log says of restarts in the namespace."""
+    return [str(each["message"]) for each in operator.records(containing="restarting ", namespace=site.namespace)]
 
 
 def test_three_fields_at_once_roll_once(site: Site, operator: OperatorProcess) -> None:

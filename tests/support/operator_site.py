@@ -344,7 +344,7 @@ def running_cluster(controllers: Sequence[str] = CONTROLLERS, *, crds: bool = Tr
 
 def install_crds(cluster: OperatorCluster) -> None:
     """Install our definitions and wait until they are served."""
-    done = cluster.server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    done = cluster.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     assert done.returncode == 0, done.stderr
     done = cluster.server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     assert done.returncode == 0, done.stderr
