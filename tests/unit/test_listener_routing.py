@@ -138,3 +138,16 @@ def test_a_batch_is_bounded_and_loses_no_event(count: int) -> None:
     assert max(batch.header.count for batch in sent) <= MAX_BATCH_EVENTS
     received = [event.symbol for batch in sent for event in decode_events(Channel.TRADES, batch.body)]
     assert received == [f"S{index}" for index in range(count)]
+
+
+def test_the_trace_of_a_batch_is_asked_for_by_the_receipt_of_its_first_event() -> None:
+    sent: list[Batch] = []
+    router = Router("massive", ROUTE, 7, sent.append, traceparent=lambda received_ns: f"since {received_ns - RECEIVED}")
+    router.take(Channel.TRADES, trades(("A", START)), RECEIVED + 1)
+    router.take(Channel.TRADES, trades(("A", START + 1)), RECEIVED + 2)
+    router.take(Channel.TRADES, trades(("A", START + SECOND)), RECEIVED + 3)
+    assert [(batch.header.channel, batch.header.traceparent) for batch in sent] == [
+        (None, "since 1"),
+        (Channel.TRADES, "since 1"),
+        (None, "since 3"),
+    ]

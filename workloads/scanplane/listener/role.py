@@ -46,7 +46,6 @@ class Listener(LifecycleRole):
         self._telemetry = telemetry
         self._buffer = FrameBuffer()
         self._connection: FeedConnection | None = None
-        self._pipeline: Pipeline | None = None
         self._routers: list[Router] = []
         self._states: dict[str, RouteState] = {}
         self._publishers: dict[str, Publisher] = {}
@@ -124,7 +123,7 @@ class Listener(LifecycleRole):
                 await self._make_router(route, hold.generation, states, stop, is_handed_over=bool(handed_over))
                 for route in self._configuration.routes
             ]
-            self._pipeline = pipeline = Pipeline(
+            pipeline = Pipeline(
                 self._buffer,
                 connection.decoder,
                 self._routers,
@@ -196,12 +195,8 @@ class Listener(LifecycleRole):
             traceparent=self._traceparent,
         )
 
-    def _traceparent(self) -> str:
-        return self._telemetry.traces.batch_context(start_ns=self._buffer_time_ns())
-
-    def _buffer_time_ns(self) -> int:
-        pipeline = self._pipeline
-        return pipeline.last_received_ns if pipeline is not None and pipeline.last_received_ns else time.time_ns()
+    def _traceparent(self, first_received_ns: int) -> str:
+        return self._telemetry.traces.batch_context(start_ns=first_received_ns or None)
 
     def _is_streaming(self) -> bool:
         assert self._connection is not None

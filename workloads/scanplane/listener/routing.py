@@ -47,10 +47,15 @@ class _Held(Struct):
     last_received_ns: int = 0
 
 
+def _untraced(_first_received_ns: int) -> str:
+    return ""
+
+
 class Router:
     """The batches of one route. ``publish`` takes each batch as soon as it is full or due; it must not block.
 
-    They belong to the last stay of *path*.
+    They belong to the last stay of *path*. *traceparent* returns the trace context of a batch, given when its first event was
+    received (0 if never: the host's clock ticks a market that has not begun).
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class Router:
         *,
         state: RouteState | None = None,
         path: Path = (),
-        traceparent: Callable[[], str] = str,
+        traceparent: Callable[[int], str] = _untraced,
     ) -> None:
         self.route = route
         self.counts = RouteCounts()
@@ -208,7 +213,7 @@ class Router:
             count=count,
             first_received_ns=first_received_ns,
             last_received_ns=last_received_ns,
-            traceparent=self._traceparent(),
+            traceparent=self._traceparent(first_received_ns),
             numbered_since=self._numbered_since,
             first_sequence=self._first_sequences[index],
             layout_since=self._layout_since,
