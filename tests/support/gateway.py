@@ -24,6 +24,7 @@ from scanplane.marketdata.results import BoardPart, BoardRow, QuoteRow, Signal
 from scanplane.plan.configuration import GatewayConfiguration, SecretKey, Services
 from scanplane.resources.data_plane import LogLevel
 from scanplane.roles.interface import RoleServices, SecretMissingError
+from scanplane.telemetry.setup import TelemetrySettings, start_telemetry
 
 NAMESPACE = "test"
 PATIENCE_S = 20.0
@@ -255,10 +256,13 @@ class RunningGateway:
 def new_gateway(
     cache: Cache | None = None, *, secrets: Mapping[str, Mapping[str, str]] | None = None, **changes: Any
 ) -> Gateway:
-    """A gateway that does not run yet."""
+    """A gateway that does not run yet, whose telemetry nobody looks at."""
     broker: Broker = None  # type: ignore[assignment]  # a gateway never touches the broker
     services = RoleServices(broker=broker, cache=cache or MemoryCache(), secrets=_Secrets(secrets or {}), files=Path())
-    return Gateway(configuration_of(**changes), services, host="127.0.0.1")
+    telemetry = start_telemetry(
+        TelemetrySettings(service_name="test", instance="gateway", namespace=NAMESPACE, prometheus=False)
+    )
+    return Gateway(configuration_of(**changes), services, telemetry, host="127.0.0.1")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ written again after a crash is recognised as the same.
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,7 @@ from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
 from scanplane.roles.backoff import Backoff
 from scanplane.telemetry.latency import LatencyHistogram
-from scanplane.telemetry.traces import UNTRACED, BatchTraces
+from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
 
 __all__ = ["ResultWriter", "WriterCounts"]
 
@@ -116,22 +117,21 @@ class ResultWriter:
         boards, quotes, entries = self._boards, self._quotes, self._entries
         self._boards, self._quotes, self._entries = {}, {}, []
         self._work.clear()
-        write = Write(
-            fence_key=self._fence_key,
-            generation=self._generation,
-            values={self._board_key(board): _ENCODER.encode(board) for board in boards.values()},
-            table_rows={keys.quotes(self._namespace, self._market): _rows(quotes)} if quotes else {},
-            entries={self._stream_key: entries} if entries else {},
-            max_stream_length=MAX_STREAM_LENGTH,
-        )
-        started_ns = time.time_ns()
-        try:
-            repeated = await self._cache.write(write)
-        except CacheUnavailableError:
-            self._take_back(boards, quotes, entries)
-            raise
-        traced = next((board.traceparent for board in boards.values() if board.traceparent), UNTRACED)
-        self._traces.record_span(traced, "cache.write", started_ns)
+        with ExitStack() as spans:
+            continued = self._continue_traces(boards.values(), spans)
+            write = Write(
+                fence_key=self._fence_key,
+                generation=self._generation,
+                values={self._board_key(board): _ENCODER.encode(board) for board in continued},
+                table_rows={keys.quotes(self._namespace, self._market): _rows(quotes)} if quotes else {},
+                entries={self._stream_key: entries} if entries else {},
+                max_stream_length=MAX_STREAM_LENGTH,
+            )
+            try:
+                repeated = await self._cache.write(write)
+            except CacheUnavailableError:
+                self._take_back(boards, quotes, entries)
+                raise
         now_ns = time.time_ns()
         for board in boards.values():
             self._tick_to_board.record_ns(now_ns - board.received_ns)
@@ -142,6 +142,20 @@ class ResultWriter:
         self.counts.signals_repeated += repeated
         if not self._work.is_set():
             self._drained.set()
+
+    def _continue_traces(self, boards: Iterable[BoardPart], spans: ExitStack) -> list[BoardPart]:
+        """Return *boards* as the gateway is to have them: a traced one carries the span of this write.
+
+        A write has one span for each trace behind it; they end with *spans*.
+        """
+        carried = {UNTRACED: UNTRACED}
+        continued = []
+        for board in boards:
+            parent = board.traceparent
+            if parent not in carried:
+                carried[parent] = traceparent_of(spans.enter_context(self._traces.span_from(parent, "cache.write")))
+            continued.append(msgspec.structs.replace(board, traceparent=carried[parent]) if parent else board)
+        return continued
 
     def _take_back(self, boards: dict[str, BoardPart], quotes: dict[str, QuoteRow], entries: list[Entry]) -> None:
         """Put what could not be written before what came meanwhile; newer boards and quotes win."""

@@ -44,8 +44,8 @@ class FollowerCounts(Struct, kw_only=True):
 class ViewListener(Protocol):
     """Who is told what changed in the view."""
 
-    def board_changed(self, key: ScannerKey) -> None:
-        """A part of a board is new."""
+    def board_changed(self, key: ScannerKey, pushed: BoardPart | None = None) -> None:
+        """A part of a board is new: *pushed* has just been written, None was read and may be old, or is gone."""
         ...
 
     def board_removed(self, key: ScannerKey) -> None:
@@ -195,7 +195,7 @@ class CacheFollower:
             self._report_malformed(key, error)
             return
         if changed:
-            self._listener.board_changed((part.market, part.scanner))
+            self._listener.board_changed((part.market, part.scanner), part if pushed else None)
 
     def _take_signal(self, stream: str, entry_id: EntryId, value: bytes) -> None:
         try:

@@ -10,10 +10,12 @@ from scanplane.gateway.hub import Hub
 from scanplane.gateway.merge import Board
 from scanplane.gateway.scheduling import PublishSchedule
 from scanplane.gateway.topics import board_topic, signals_topic, status_topic
+from scanplane.gateway.traces import BoardTraces
 from scanplane.gateway.view import ScannerKey, View
-from scanplane.marketdata.results import QuoteRow, Signal
+from scanplane.marketdata.results import BoardPart, QuoteRow, Signal
 from scanplane.telemetry.latency import LatencyHistogram
 from scanplane.telemetry.status import RoleStatus
+from scanplane.telemetry.traces import BatchTraces
 
 __all__ = ["Publisher"]
 
@@ -34,20 +36,27 @@ class Publisher:
         *,
         max_updates_per_second: float,
         receipt_to_gateway: LatencyHistogram,
+        traces: BatchTraces,
     ) -> None:
         self.problem = "the cache is not read yet"
         self.schedule = PublishSchedule(max_updates_per_second)
         self._view = view
         self._hub = hub
         self._latency = receipt_to_gateway
+        self._traces = BoardTraces(traces)
         self._wake = asyncio.Event()
 
-    def board_changed(self, key: ScannerKey) -> None:
+    def board_changed(self, key: ScannerKey, pushed: BoardPart | None = None) -> None:
         """Publish a board soon: at once if all partitions stand at one tick."""
+        if pushed is None:
+            self._traces.forget(key)
+        else:
+            self._traces.arrive(key, pushed)
         self._mark(board_topic(*key), whole=self._view.is_whole(key))
 
     def board_removed(self, key: ScannerKey) -> None:
         """Take a board away."""
+        self._traces.forget(key)
         self.schedule.forget(board_topic(*key))
         self._hub.drop_topic(board_topic(*key))
 
@@ -142,10 +151,12 @@ class Publisher:
                 self._hub.publish(topic, status, lambda: self.judge_status(status))
             return
         market, _, scanner = rest.partition("/")
-        board = self._view.board((market, scanner))
+        key = (market, scanner)
+        board = self._view.board(key)
         if board is None:
             return
         self._hub.publish(topic, board, lambda: self.judge_board(board))
+        self._traces.publish(key)
         lag_ns = time.time_ns() - board.received_ns
         if board.received_ns and 0 <= lag_ns < _LONGEST_LAG_NS:
             self._latency.record_ns(lag_ns)

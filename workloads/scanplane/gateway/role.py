@@ -20,13 +20,10 @@ from scanplane.plan.configuration import GatewayConfiguration, configuration_has
 from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
-from scanplane.telemetry.latency import LatencyHistogram
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 
 __all__ = ["Gateway"]
-
-_LATENCY = ("receipt_to_gateway", "From the receipt of the newest event behind a board to the board at the gateway.")
 
 
 class Gateway(LifecycleRole):
@@ -40,7 +37,7 @@ class Gateway(LifecycleRole):
         self,
         configuration: GatewayConfiguration,
         services: RoleServices,
-        telemetry: Telemetry | None = None,
+        telemetry: Telemetry,
         *,
         host: str = EVERY_INTERFACE,
         metrics: Callable[[], Awaitable[bytes]] | None = None,
@@ -53,7 +50,12 @@ class Gateway(LifecycleRole):
         self._telemetry = telemetry
         self._host = host
         self._metrics = metrics
-        self._latency = self._make_histogram()
+        self._latency = telemetry.latency(
+            "receipt_to_gateway",
+            "From the receipt of the newest event behind a board to the board at the gateway.",
+            role="gateway",
+            instance=configuration.name,
+        )
         self._hub = Hub(time.monotonic_ns)
         self._view = View()
         self._publisher = Publisher(
@@ -61,6 +63,7 @@ class Gateway(LifecycleRole):
             self._hub,
             max_updates_per_second=configuration.max_updates_per_second,
             receipt_to_gateway=self._latency,
+            traces=telemetry.traces,
         )
         self._tokens = self._read_tokens()
         rules = SessionRules(
@@ -122,8 +125,7 @@ class Gateway(LifecycleRole):
                 await scope.run(server.run(), "server")
         finally:
             self._lifecycle.end()
-            if self._telemetry is not None:
-                self._telemetry.forget_latency(self._latency)
+            self._telemetry.forget_latency(self._latency)
 
     async def _drain_when(self, stop: asyncio.Event, server: GatewayServer) -> None:
         await stop.wait()
@@ -184,11 +186,6 @@ class Gateway(LifecycleRole):
                 self._lifecycle.activate()
         if has_changed:
             self._stream.tell_lag()
-
-    def _make_histogram(self) -> LatencyHistogram:
-        if self._telemetry is None:
-            return LatencyHistogram(*_LATENCY)
-        return self._telemetry.latency(*_LATENCY, role="gateway", instance=self._configuration.name)
 
     def _read_tokens(self) -> Tokens:
         name = self._configuration.tokens_secret

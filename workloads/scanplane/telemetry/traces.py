@@ -1,10 +1,10 @@
-"""Traces follow batches, never events: from the provider's socket to the gateway's client.
+"""Traces follow batches, never events: from the provider's socket to the gateway's clients.
 
 The listener decides for each batch, by one random number, whether it is traced. An untraced batch carries an empty
 ``traceparent`` and costs every role one comparison. A traced one carries the W3C trace context of the listener's span,
 and whoever works on the batch makes a child of it::
 
-    listener.publish → analyzer.apply → analyzer.evaluate → cache.write → gateway.send
+    listener.publish → analyzer.apply → analyzer.evaluate → cache.write → gateway.publish
 
 The decision is made before OpenTelemetry is asked, since its own sampler costs some 10 µs per refusal.
 """
