@@ -59,7 +59,7 @@ class ApiCounts(Struct, kw_only=True):
 
 
 class ApiSources(Struct, frozen=True, kw_only=True):
-    """Where the answers come from. ``metrics`` is the home's, None for 404."""
+    """Where the answers come from. ``metrics`` is the home's, None where the process has a status port."""
 
     view: View
     hub: Hub
@@ -340,7 +340,10 @@ class Api:
     async def metrics(self, _: Request) -> Response:
         """Answer ``/metrics``."""
         if self._sources.metrics is None:
-            raise HTTPException(404, "this gateway shows its metrics on the status port of its process")
+            raise HTTPException(
+                404,
+                "the metrics are on the status port of this process: 8081 in a pod, --status-port of scanplane run",
+            )
         text = await self._sources.metrics()
         return Response(text, 200, {**_COMMON_HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

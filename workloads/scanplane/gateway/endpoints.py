@@ -156,7 +156,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         path="/metrics",
         handler="metrics",
-        summary="Metrics in Prometheus' text format, where the home serves them on this port",
+        summary="Metrics in Prometheus' text format, under scanplane up; a pod serves them on its status port",
         media_type="text/plain",
         public=True,
         errors=(404,),

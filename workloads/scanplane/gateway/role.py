@@ -30,7 +30,8 @@ class Gateway(LifecycleRole):
     """One gateway, made from one configuration; see :class:`scanplane.roles.interface.Role`.
 
     *host* is the address to listen on, every interface if left out. *metrics* returns what ``/metrics`` answers; without it the
-    path answers 404. Raises RoleInputError and SecretMissingError where the tokens' Secret can't serve.
+    path answers 404 and names the status port of the process, where they are. Raises RoleInputError and SecretMissingError where
+    the tokens' Secret can't serve.
     """
 
     def __init__(

@@ -166,7 +166,19 @@ class Home:
             secrets=self._world.secrets,
             files=self._folder_of(configuration),
         )
-        return make_role(configuration, services, self._telemetry, gateway_host=self._settings.host)
+        return make_role(
+            configuration,
+            services,
+            self._telemetry,
+            gateway_host=self._settings.host,
+            gateway_metrics=self._metrics,
+        )
+
+    async def _metrics(self) -> bytes:
+        """Return the metrics of every role of this process, of this moment."""
+        assert self._telemetry is not None
+        self._telemetry.sample()
+        return await asyncio.to_thread(self._telemetry.prometheus_text)
 
     def _folder_of(self, configuration: RoleConfiguration) -> Path:
         """Return where relative paths in a resource start from: the folder of the file that it stands in."""

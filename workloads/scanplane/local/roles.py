@@ -4,6 +4,8 @@ Each role is imported when it is asked for, since a listener's process has no us
 start and of its memory.
 """
 
+from collections.abc import Awaitable, Callable
+
 from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     GatewayConfiguration,
@@ -24,8 +26,13 @@ def make_role(
     telemetry: Telemetry,
     *,
     gateway_host: str = EVERY_INTERFACE,
+    gateway_metrics: Callable[[], Awaitable[bytes]] | None = None,
 ) -> Role:
-    """Return the role that *configuration* asks for; nothing runs yet. *gateway_host* is where a gateway listens."""
+    """Return the role that *configuration* asks for; nothing runs yet.
+
+    *gateway_host* is where a gateway listens. *gateway_metrics* returns what it answers at ``/metrics``, for a home that has no
+    status port; None where there is one.
+    """
     match configuration:
         case ListenerConfiguration():
             from scanplane.listener.role import Listener  # noqa: PLC0415  # see the module's text
@@ -38,4 +45,4 @@ def make_role(
         case GatewayConfiguration():
             from scanplane.gateway.role import Gateway  # noqa: PLC0415
 
-            return Gateway(configuration, services, telemetry, host=gateway_host)
+            return Gateway(configuration, services, telemetry, host=gateway_host, metrics=gateway_metrics)
