@@ -2,61 +2,21 @@
 
 import logging
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
+from support.otlp_collector import OtlpCollector
 
 PATIENCE_SECONDS = 30
 
 
-class Collector:
-    """Takes OTLP requests and keeps them decoded."""
-
-    def __init__(self) -> None:
-        self.traces: list[ExportTraceServiceRequest] = []
-        self.metrics: list[ExportMetricsServiceRequest] = []
-        self.news = threading.Condition()
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                with collector.news:
-                    if self.path == "/v1/traces":
-                        collector.traces.append(ExportTraceServiceRequest.FromString(body))
-                    elif self.path == "/v1/metrics":
-                        collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
-                    collector.news.notify_all()
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    made = Collector()
-    yield made
-    made.close()
+def collector() -> Iterator[OtlpCollector]:
+    with OtlpCollector() as collector:
+        yield collector
 
 
 class Listener:
@@ -86,7 +46,7 @@ def started(endpoint: str) -> Telemetry:
     )
 
 
-def test_spans_and_metrics_arrive_as_protobuf(collector: Collector) -> None:
+def test_spans_and_metrics_arrive_as_protobuf(collector: OtlpCollector) -> None:
     with started(collector.url + "/") as telemetry:
         telemetry.register_role(Listener())
         latency = telemetry.latency("publish", "", role="listener", instance="listener-massive")
@@ -96,15 +56,8 @@ def test_spans_and_metrics_arrive_as_protobuf(collector: Collector) -> None:
             pass
         with collector.news:
             assert collector.news.wait_for(lambda: collector.traces and collector.metrics, PATIENCE_SECONDS)
-    spans = [
-        span
-        for request in collector.traces
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-    assert {span.name for span in spans} == {"listener.publish", "analyzer.apply"}
-    assert {span.trace_id.hex() for span in spans} == {carried.split("-")[1]}
+    assert {span.name for span in collector.spans} == {"listener.publish", "analyzer.apply"}
+    assert {span.trace_id.hex() for span in collector.spans} == {carried.split("-")[1]}
 
     (resource,) = collector.metrics[-1].resource_metrics
     attributes = {each.key: each.value.string_value for each in resource.resource.attributes}

@@ -149,7 +149,12 @@ class UpProcess(_Logging):
 
     def get(self, path: str) -> Any:
         """Return what the gateway answers, or None where it doesn't."""
-        return _ask(int(_LISTENS.findall(self.text)[-1]), path)
+        return _ask(self.port, path)
+
+    @property
+    def port(self) -> int:
+        """The port that the gateway listens on now."""
+        return int(_LISTENS.findall(self.text)[-1])
 
     def status(self, name: str) -> dict[str, Any]:
         """Return the status of an instance as the gateway shows it; empty where there is none yet."""
