@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from scanplane.feeds.massive.decoder import MassiveDecoder
+from scanplane.gateway.freshness import is_live
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.pipeline import Pipeline
 from scanplane.listener.routing import Router
@@ -103,6 +104,19 @@ def test_a_live_market_is_ticked_by_the_host_clock_less_its_lag() -> None:
     for seconds in (3, 4, 5):
         watch.look(seconds, START + lag + seconds * SECOND)
     assert ticks(sent) == [START + seconds * SECOND for seconds in (0, 1, 3, 4, 5)]
+
+
+def test_a_tick_by_the_host_clock_is_as_new_as_the_clock_and_not_as_old_as_the_last_event() -> None:
+    sent: list[Batch] = []
+    router = Router("massive", replace(ROUTE, evaluation_interval_ns=SECOND), 1, sent.append)
+    watch = SilenceWatch(router)
+    router.take(Channel.TRADES, [Trade("BAC", START, 14.0, 100)], START + 1)
+    watch.hear(START + 1)
+    watch.look(3600.0, START + 3600 * SECOND + 1)
+    (closing, host) = [batch.header for batch in sent if batch.header.channel is None][-2:]
+    assert closing.last_received_ns == START + 1
+    assert host.last_received_ns == host.first_received_ns == START + 3600 * SECOND + 1
+    assert is_live(decode_tick(sent[-1].body).tick_ns, host.last_received_ns)
 
 
 async def test_a_finished_recordings_last_interval_is_closed_at_once() -> None:

@@ -135,9 +135,10 @@ class Router:
         if self.clock is not None:
             self._follow(self.clock.silence(host_ns))
 
-    def host_tick(self, event_ns: int) -> None:
-        """Tick a live market that is silent."""
+    def host_tick(self, event_ns: int, host_ns: int) -> None:
+        """Tick a live market that is silent. The tick is news of *host_ns*: the last event says nothing of its age."""
         if self.clock is not None:
+            self._received_ns = host_ns
             self._follow(self.clock.host_tick(event_ns))
 
     def close(self, host_ns: int) -> None:

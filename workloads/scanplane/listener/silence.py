@@ -70,4 +70,4 @@ class SilenceWatch:
             self._router.silence(host_ns)
             self._lag_ns = self._received_ns - clock.newest_ns
         if 0 <= self._lag_ns < LIVE_LAG_NS:
-            self._router.host_tick(host_ns - self._lag_ns)
+            self._router.host_tick(host_ns - self._lag_ns, host_ns)

@@ -25,10 +25,10 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     """One partition's best rows of a board at one tick, best first. Ties are broken by symbol, ascending.
 
     ``matches`` counts all symbols of the partition that the scanner's ``where`` accepts, shown or not.
-    ``received_ns`` is when the newest event behind it was received, ``evaluated_ns`` the host's clock at evaluation;
-    both are left out (0) of what is compared between runs, and so is ``traceparent``, the W3C trace context that the
-    gateway continues where a batch behind the board was traced. ``data_label`` tells people what data it is, such as
-    ``15 min delayed``; empty for real time.
+    ``received_ns`` is when the newest event behind it was received (in a silent live market, when the host's clock ticked),
+    ``evaluated_ns`` the host's clock at evaluation; both are left out (0) of what is compared between runs, and so is
+    ``traceparent``, the W3C trace context that the gateway continues where a batch behind the board was traced.
+    ``data_label`` tells people what data it is, such as ``15 min delayed``; empty for real time.
     """
 
     market: str
