@@ -107,6 +107,36 @@ def test_every_metric_that_is_asked_for_exists(where: str, expression: str) -> N
         assert exists(metric), f"{where}: nothing tells {metric}"
 
 
+def explained() -> dict[str, list[str]]:
+    """Return the metrics that the documentation explains: each with the cells of its row behind the name."""
+    rows = re.findall(
+        r"^\| (`(?:scanplane|process)_[^|]+) \|(.+)\|$", (ROOT / "docs" / "telemetry.md").read_text(), re.MULTILINE
+    )
+    return {
+        name: [cell.strip() for cell in cells.split("|")]
+        for names, cells in rows
+        for name in re.findall(r"`((?:scanplane|process)_[a-z0-9_]+)", names)
+    }
+
+
+def test_every_metric_that_is_asked_for_is_explained_with_its_unit() -> None:
+    documented = explained()
+    wanted = set().union(*(metrics_of(expression) for _, expression in EXPRESSIONS))
+    wanted = {metric.removesuffix("_bucket") for metric in wanted}
+    assert wanted - documented.keys() == set()
+    assert [name for name in wanted if len(documented[name]) != 2 or not all(documented[name])] == []
+
+
+def test_every_metric_of_the_operator_is_explained() -> None:
+    documented = {name.removesuffix("_total") for name in explained()}
+    assert set(re.findall(r'"(scanplane_operator_[a-z_]+)"', SOURCES)) <= documented
+
+
+def test_every_metric_that_is_explained_exists() -> None:
+    assert [name for name in explained() if not exists(name) and not exists(f"{name}_bucket")] == []
+    assert len(explained()) > 40
+
+
 def exists(metric: str) -> bool:
     """Whether some line of the sources names the figure, the latency or the operator's metric behind *metric*."""
     if metric.startswith("process_"):
