@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import feed, market, namespace_of_everything, scanner, subscription
 from support.operator_process import OperatorProcess, wait_until
 from support.operator_site import OperatorCluster, Site

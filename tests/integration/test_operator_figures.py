@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import namespace_of_everything
 from support.operator_process import OperatorProcess, wait_until
 from support.operator_site import OperatorCluster, Site

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import (
     SECRET_VALUES,
     Document,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import SECRET_VALUES, data_plane, feed, market, scanner, secret, subscription
 from support.operator_process import OperatorProcess, wait_until
 from support.operator_proxy import WriteProxy

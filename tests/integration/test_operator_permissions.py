@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import (
     PLURALS,
     config_map,

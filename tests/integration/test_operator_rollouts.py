@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_documents import (
     SECRET_VALUES,
     data_plane,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.kubernetes_build import say
+from support.findings import say
 from support.operator_scale import measure_scale
 from support.operator_site import OperatorCluster
 
