@@ -164,7 +164,7 @@ class Ticks:
         self._database.executemany("INSERT INTO asked VALUES (?, ?)", sorted(set(moments)))
         names = ", ".join(f"running.{name}" for name in _FIGURES)
         rows = self.query(f"""
-            SELECT tick_ms, asked.symbol, {names}, bid, ask, 200 * (ask - bid) / (ask + bid)
+            SELECT tick_ms, asked.symbol, {names}, bid, ask, CASE WHEN ask >= bid THEN 200 * (ask - bid) / (ask + bid) END
             FROM asked
             ASOF LEFT JOIN running ON asked.symbol = running.symbol AND tick_ms > running.time_ms
             ASOF LEFT JOIN quoted ON asked.symbol = quoted.symbol AND tick_ms > quoted.time_ms

@@ -54,7 +54,9 @@ def an_event(draw: st.DrawFn, now_ns: int) -> tuple[Channel, Event]:
     if kind == "trade":
         return Channel.TRADES, Trade(symbol, at, price, size, draw(st.sampled_from([(), (14,), (37,), (12,), (32,)])))
     if kind == "quote":
-        return Channel.QUOTES, Quote(symbol, at, draw(st.sampled_from([NAN, price - 0.01])), 1.0, price, 1.0)
+        return Channel.QUOTES, Quote(
+            symbol, at, draw(st.sampled_from([NAN, price - 0.01])), 1.0, draw(st.sampled_from([NAN, price])), 1.0
+        )
     length = SECOND_NS if kind == "second" else MINUTE_NS
     start = (at // length - draw(st.integers(0, 3))) * length
     accumulated = draw(st.sampled_from([NAN, 5e5, 1e6 + (start - OPEN_NS) / SECOND_NS]))
@@ -265,9 +267,8 @@ def test_a_snapshot_gives_only_what_changed_and_removes_what_is_unknown_again() 
     engine.apply(Channel.QUOTES, encode_events([Quote("S1", OPEN_NS + 100 * SECOND_NS, 9.0, 1.0, 9.1, 1.0)]))
     assert engine.snapshot().keys() == {
         "column:bid:0",
-        "column:bid_ns:0",
         "column:ask:0",
-        "column:ask_ns:0",
+        "column:quote_ns:0",
         "column:changed:0",
     }
     engine.tick(Tick(OPEN_NS + 24 * 3600 * SECOND_NS))

@@ -8,7 +8,7 @@ import pytest
 from scanplane.engine import Engine
 from scanplane.marketdata.batches import Tick, encode_events
 from scanplane.marketdata.channels import AssetClass, Channel
-from scanplane.marketdata.events import IndexValue, Quote, Trade
+from scanplane.marketdata.events import IndexValue, Trade
 from support.engine_market import SECOND_NS, an_engine, features, new_york, round_the_clock
 
 OPEN_NS = new_york("2026-03-10 09:30")
@@ -129,20 +129,6 @@ def test_an_index_value_is_a_price_without_volume() -> None:
     known = features(engine, "I:SPX")
     assert (known["price"], known["high"], known["low"]) == (5990.0, 6000.0, 5990.0)
     assert "volume" not in known
-
-
-def test_a_side_that_a_quote_leaves_out_stays_as_it_was() -> None:
-    engine = an_engine()
-    quotes = [
-        Quote("AAA", OPEN_NS, 9.99, 1.0, 10.01, 1.0),
-        Quote("AAA", OPEN_NS + 2, float("nan"), 0.0, 10.03, 1.0),
-        Quote("AAA", OPEN_NS + 1, 9.0, 1.0, 11.0, 1.0),
-    ]
-    engine.apply(Channel.QUOTES, encode_events(quotes))
-    engine.tick(Tick(OPEN_NS + SECOND_NS))
-    known = features(engine, "AAA")
-    assert (known["bid"], known["ask"]) == (9.0, 10.03)
-    assert known["spread_percent"] == pytest.approx(1.03 / 9.515 * 100)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x81", encode_events([a_trade("10:00", 1.0)])[:-1], b"\x91\x91\x01"])

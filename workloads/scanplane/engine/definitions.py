@@ -167,7 +167,8 @@ def _volume_within(view: View, minutes: int) -> Numbers:
 
 def _spread_percent(view: View) -> Numbers:
     bid, ask = view["bid"], view["ask"]
-    return _quotient(ask - bid, (ask + bid) / 2) * 100
+    spread = np.where(ask >= bid, ask - bid, np.nan)
+    return _quotient(spread, (ask + bid) / 2) * 100
 
 
 def is_above_vwap(view: View) -> Truths:

@@ -24,7 +24,7 @@ __all__ = [
     "SESSIONS",
 ]
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 PREMARKET, REGULAR, POSTMARKET = 0, 1, 2
 SESSIONS = 3
@@ -77,11 +77,10 @@ DAY_COLUMNS = (
     Column("bar_sum_starts", "<i8", _NEVER, 2 * BAR_SUM_DEPTH),
     Column("bar_sum_volumes", "<f8", 0.0, 2 * BAR_SUM_DEPTH),
     Column("bar_sum_notionals", "<f8", 0.0, 2 * BAR_SUM_DEPTH),
-    # Quotes, each side of its own age.
+    # Both sides of the newest quote.
     Column("bid", "<f8", _UNKNOWN),
-    Column("bid_ns", "<i8", _NEVER),
     Column("ask", "<f8", _UNKNOWN),
-    Column("ask_ns", "<i8", _NEVER),
+    Column("quote_ns", "<i8", _NEVER),
     # What the last tick saw, for events.
     Column("ticked_high", "<f8", _UNKNOWN),
     Column("ticked_low", "<f8", _UNKNOWN),

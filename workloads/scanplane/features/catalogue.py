@@ -191,9 +191,14 @@ _FEATURES = (
     _number("change_15m_percent", Unit.PERCENT, "Change of price over the last 15 minutes; see the window rule."),
     _number("volume_1m", Unit.SHARES, "Volume over the last minute; see the window rule.", any_of=_TRADED),
     _number("volume_5m", Unit.SHARES, "Volume over the last 5 minutes; see the window rule.", any_of=_TRADED),
-    _number("bid", Unit.PRICE, "The best bid; a quote that leaves it out does not change it.", any_of=_QUOTED),
-    _number("ask", Unit.PRICE, "The best offer; a quote that leaves it out does not change it.", any_of=_QUOTED),
-    _number("spread_percent", Unit.PERCENT, "(ask - bid) / the middle of both * 100.", any_of=_QUOTED),
+    _number("bid", Unit.PRICE, "The best bid of the newest quote; unknown where that has none.", any_of=_QUOTED),
+    _number("ask", Unit.PRICE, "The best offer of the newest quote; unknown where that has none.", any_of=_QUOTED),
+    _number(
+        "spread_percent",
+        Unit.PERCENT,
+        "(ask - bid) / the middle of both * 100: 0 in a locked market (ask = bid), unknown in a crossed one (ask < bid).",
+        any_of=_QUOTED,
+    ),
     _event(
         "new_high_of_day",
         "high_of_day grew since the last tick, and was known before: the day's first price is no new high.",
