@@ -124,13 +124,6 @@ def test_an_official_open_before_the_open_is_not_todays() -> None:
     assert "open" not in fed((SECONDS, [a_bar(-60, 9.7, official_open=9.6)]))
 
 
-def test_trades_drive_price_and_bars_volume_where_both_are_taken() -> None:
-    trade = Trade("AAA", OPEN_NS + SECOND_NS // 2, 9.5, 100.0)
-    known = fed((Channel.TRADES, [trade]), (SECONDS, [a_bar(10, 12.0, accumulated=5000.0, vwap=11.0)]))
-    assert (known["price"], known["volume"], known["vwap"]) == (9.5, 5000.0, 11.0)
-    assert (known["high"], known["low"]) == (12.0, 9.5)
-
-
 def test_premarket_volume_is_the_accumulated_volume_of_the_last_premarket_bar() -> None:
     known = fed((SECONDS, [a_bar(-60, accumulated=700.0), a_bar(-5, accumulated=900.0), a_bar(3, accumulated=5000.0)]))
     assert (known["premarket_volume"], known["volume"]) == (900.0, 5000.0)

@@ -233,7 +233,7 @@ def test_yesterdays_high_does_not_make_todays_first_price_an_event() -> None:
 
 def test_a_cross_needs_more_than_the_band_on_both_sides() -> None:
     engine = an_engine()
-    bar(engine, 0, volume=1.0, accumulated=1.0, price=100.0)  # its vwap: 100
+    bar(engine, 0, volume=1.0, accumulated=1e12, price=100.0)  # its vwap: 100, which no trade here moves
     tick(engine, 1)
     for after_s, price, expected in [
         (2, 99.97, set()),  # within the band: neither side yet

@@ -5,9 +5,9 @@
   and second bars of the same symbol agree instead of adding up, and it makes no difference which of both kinds arrives
   first: between two ticks a listener keeps the order of each channel, not that of channels.
 - Highs and lows: see ``scanplane.engine.records``.
-- Where a provider gives no accumulated volume (crypto, forex), volume is the sum of the latest versions of the bars,
-  by kind; of each kind the newest 16 bars of a symbol can still be corrected or inserted, an older one is counted and
-  left out.
+- What becomes of volumes beside trades: see ``scanplane.engine.volumes``.
+- Where a provider gives no accumulated volume (crypto, forex), bars are summed in their latest versions, by kind; of each
+  kind the newest 16 bars of a symbol can still be corrected or inserted, an older one is counted and left out.
 - A bar belongs to the trading day and the session in which it starts.
 """
 
@@ -39,6 +39,8 @@ def apply_bars(
     start_keys, end_keys = bars.starts * 2 + kind, bars.instants * 2 + kind
     _count_repeated(columns, bars, kind, counts)
     _apply_newest(columns, bars, "bar_price", "bar_end_key", bars.closes, end_keys)
+    priced = ~np.isnan(bars.closes)
+    np.maximum.at(columns["bar_start_ns"], bars.rows[priced], bars.starts[priced])
     _apply_newest(columns, bars, "session_vwap", "session_vwap_end_key", bars.session_vwaps, end_keys)
     # Before the open a provider repeats yesterday's official open, or none.
     opened = np.where(sessions >= REGULAR, bars.official_opens, np.nan)

@@ -40,6 +40,10 @@ class Columns:
             array = self._arrays[name] = self._make(self._columns[name])
         return array
 
+    def __contains__(self, name: str) -> bool:
+        """Say whether a column is in use."""
+        return name in self._arrays
+
     def flat(self, name: str) -> NDArray[Any]:
         """Return a column of several planes as one array; plane p of row r is at p * capacity + r."""
         return self[name].reshape(-1)

@@ -80,7 +80,8 @@ def _minutes_since_open(view: View) -> Numbers:
 
 
 def _price(view: View) -> Numbers:
-    return _first_known(view.state("trade_price"), view.state("bar_price"))
+    is_bar_newer = view.state("bar_start_ns") > view.state("trade_ns")
+    return np.where(is_bar_newer, view.state("bar_price"), view.state("trade_price"))
 
 
 def _open(view: View) -> Numbers:
@@ -103,25 +104,30 @@ def _gap_percent(view: View) -> Numbers:
     return _change(view["open"] if has_opened else view["price"], view["previous_close"])
 
 
-def _volume(view: View) -> Numbers:
-    return _first_known(
-        view.state("accumulated_volume"),
-        _positive(view.state("trade_volume")),
-        *(_positive(of_kind) for of_kind in view.state("bar_sum_volume")),
-    )
-
-
-def _premarket_volume(view: View) -> Numbers:
-    return _first_known(view.state("premarket_accumulated_volume"), _positive(view.state("trade_premarket_volume")))
-
-
 def _vwap(view: View) -> Numbers:
-    of_bars = zip(view.state("bar_sum_notional"), view.state("bar_sum_volume"), strict=True)
-    return _first_known(
-        view.state("session_vwap"),
-        _quotient(view.state("trade_notional"), view.state("trade_notional_volume")),
-        *(_quotient(notional, volume) for notional, volume in of_bars),
-    )
+    notional, volume = view.state("trade_notional"), view.state("trade_notional_volume")
+    vwap = _quotient(notional, volume)
+    state = view.moment.state
+    if "session_vwap" not in state and "bar_sum_volume" not in state:
+        return vwap
+    # The trades that came after the newest bar did, on top of what bars say.
+    later, later_volume = notional - view.state("notional_before"), volume - view.state("notional_volume_before")
+    if "bar_sum_volume" in state:
+        bars, bars_volume = _sums_of_bars(view)
+        bars_volume += later_volume
+        vwap = np.where(volume < bars_volume, _quotient(bars + later, bars_volume), vwap)
+    if "session_vwap" in state:
+        provider, weight = view.state("session_vwap"), view.state("volume_bar")
+        with_later = (provider * weight + later) / (weight + later_volume)
+        vwap = _first_known(np.where(later_volume > 0, with_later, provider), vwap)
+    return vwap
+
+
+def _sums_of_bars(view: View) -> tuple[Numbers, Numbers]:
+    """Return notional and volume of the bars, of the kind that saw more volume."""
+    (seconds, minutes), notional = view.state("bar_sum_volume"), view.state("bar_sum_notional")
+    has_minutes = minutes > seconds
+    return np.where(has_minutes, notional[1], notional[0]), np.where(has_minutes, minutes, seconds)
 
 
 def _relative_volume(view: View) -> Numbers:
@@ -224,7 +230,7 @@ FEATURES: dict[str, Definition] = {
     "change_percent": lambda view: _change(view["price"], view["previous_close"]),
     "gap_percent": _gap_percent,
     "change_from_open_percent": lambda view: _change(view["price"], view["open"]),
-    "volume": _volume,
+    "volume": lambda view: _positive(view.state("volume")),
     "dollar_volume": lambda view: view["volume"] * view["vwap"],
     "vwap": _vwap,
     "range_percent": lambda view: _change(view["high"], view["low"]),
@@ -236,7 +242,7 @@ FEATURES: dict[str, Definition] = {
     "low_of_day": lambda view: -_extreme_of_day(view, LOWS),
     "premarket_high": lambda view: _extreme(view, HIGHS + PREMARKET),
     "premarket_low": lambda view: -_extreme(view, LOWS + PREMARKET),
-    "premarket_volume": _premarket_volume,
+    "premarket_volume": lambda view: _positive(view.state("premarket_volume")),
     "change_1m_percent": lambda view: _price_change(view, 1),
     "change_5m_percent": lambda view: _price_change(view, 5),
     "change_15m_percent": lambda view: _price_change(view, 15),

@@ -43,6 +43,7 @@ from scanplane.engine.snapshots import Header, SnapshotFields, StateReader
 from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION, MINUTE_BARS, REFERENCE_COLUMNS, SECOND_BARS
 from scanplane.engine.symbols import SymbolTable
 from scanplane.engine.trades import apply_trades
+from scanplane.engine.volumes import move_recent, take_up_bars
 from scanplane.engine.windows import PRICE_SAMPLES, VOLUME_SAMPLES, Samples
 from scanplane.features.catalogue import CATALOGUE, FeatureType
 from scanplane.marketdata.batches import Tick, decode_events
@@ -170,7 +171,7 @@ class Engine:
 
     def _apply_within(self, channel: Channel, batch: _AnyBatch, day: TradingDay) -> None:
         if isinstance(batch, TradeBatch):
-            apply_trades(self._state, day, batch, self._counts)
+            apply_trades(self._state, day, batch, self._tick_ns, self._counts)
         elif isinstance(batch, QuoteBatch):
             apply_quotes(self._state, batch)
         else:
@@ -223,7 +224,9 @@ class Engine:
             self._counts.ignored_ticks += 1
             return Evaluation(tick.tick_ns)
         self._enter_day(tick.tick_ns)
+        move_recent(self._state, self._tick_ns, tick.tick_ns)
         self._tick_ns = tick.tick_ns
+        self._take_up_bars()
         frame = self._frame = self._make_frame()
         boards, signals = [], []
         for scanner in self._scanners:
@@ -243,6 +246,11 @@ class Engine:
         self._counts.evaluations += 1
         self._counts.signals += len(signals)
         return Evaluation(tick.tick_ns, tuple(boards), tuple(signals), changed)
+
+    def _take_up_bars(self) -> None:
+        assert self._day is not None, "a tick has set the day"
+        touched = np.flatnonzero(self._state["changed"][: len(self._symbols.names)])
+        take_up_bars(self._state, touched, self._day, self._tick_ns)
 
     def _enter_day(self, tick_ns: int) -> None:
         day = self._calendar.day_at(tick_ns)
@@ -337,10 +345,13 @@ class Engine:
         for scanner in self._scanners:
             scanner.memory.grow(len(self._symbols.names))
             reader.scanner_into(scanner, from_rows, to_rows)
-        self._tick_ns = max(self._tick_ns, reader.header.tick_ns)
+        tick_ns = max(self._tick_ns, reader.header.tick_ns)
+        move_recent(self._state, self._tick_ns, tick_ns)
+        self._tick_ns = tick_ns
         if reader.header.day_instant_ns is None or not self._take_up_day(reader.header.day_instant_ns):
             return
         reader.columns_into(self._state, from_rows, to_rows)
+        move_recent(self._state, reader.header.tick_ns, tick_ns, to_rows)
         rows = len(self._symbols.names)
         reader.samples_into("price", self._prices, from_rows, to_rows, rows)
         reader.samples_into("volume", self._volumes, from_rows, to_rows, rows)

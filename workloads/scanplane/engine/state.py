@@ -18,6 +18,7 @@ __all__ = [
     "MINUTE_BARS",
     "POSTMARKET",
     "PREMARKET",
+    "RECENT_SECONDS",
     "REFERENCE_COLUMNS",
     "REGULAR",
     "SECOND_BARS",
@@ -32,6 +33,8 @@ HIGHS, LOWS = 0, SESSIONS
 SECOND_BARS, MINUTE_BARS = 0, 1
 BAR_SUM_DEPTH = 16
 """How many of a symbol's newest bars of each kind can still be corrected in a volume that has to be summed."""
+RECENT_SECONDS = 16
+"""How many seconds of trades are told apart: a few after the last tick, the others before it. Bars come 2 to 3 s late."""
 
 _UNKNOWN = float("nan")
 _LEAST = float("-inf")
@@ -45,15 +48,26 @@ DAY_COLUMNS = (
     # The first eligible trade of the regular session.
     Column("trade_open", "<f8", _UNKNOWN),
     Column("trade_open_ns", "<i8", _NEVER_YET),
-    # Sums over trades.
-    Column("trade_volume", "<f8", 0.0),
-    Column("trade_premarket_volume", "<f8", 0.0),
+    # Volumes, the bar that each stands on, and trades by second: see scanplane.engine.volumes.
+    Column("volume", "<f8", 0.0),
+    Column("volume_bar", "<f8", 0.0),
+    Column("volume_bar_end_ns", "<i8", _NEVER),
+    Column("premarket_volume", "<f8", 0.0),
+    Column("premarket_volume_bar", "<f8", 0.0),
+    Column("premarket_volume_bar_end_ns", "<i8", _NEVER),
+    Column("recent_volume", "<f8", 0.0, RECENT_SECONDS),
+    Column("unplaced_ns", "<i8", _NEVER),
+    # Sums over trades that may set price, and what they were when the newest bar was taken up.
     Column("trade_notional", "<f8", 0.0),
     Column("trade_notional_volume", "<f8", 0.0),
+    Column("notional_before", "<f8", 0.0),
+    Column("notional_volume_before", "<f8", 0.0),
     Column("trade_extreme", "<f8", _LEAST, 2 * SESSIONS),
-    # The newest bar that knew each figure, and when it ended (of the first: began), doubled, plus 1 for a minute bar.
+    # The newest bar that knew each figure, and when it ended (of the first: began), doubled, plus 1 for a minute bar; and
+    # the latest start of a bar that knew a price.
     Column("bar_price", "<f8", _UNKNOWN),
     Column("bar_end_key", "<i8", _NEVER),
+    Column("bar_start_ns", "<i8", _NEVER),
     Column("bar_open", "<f8", _UNKNOWN),
     Column("bar_open_start_key", "<i8", _NEVER_YET),
     Column("official_open", "<f8", _UNKNOWN),

@@ -7,6 +7,7 @@ are added one by one in the order of arrival (``np.add.at``), never partial sums
 - Open: the eligible regular-session trade with the least exchange time; of equal times the earlier arrival.
 - A trade belongs to the session of its own exchange time, whenever it arrives on the same trading day; only the closing
   auction, printed moments after the close, belongs to the regular session.
+- Volume: see ``scanplane.engine.volumes``.
 - A trade without a positive, finite price and size changes nothing and is counted.
 """
 
@@ -17,7 +18,8 @@ from scanplane.engine.columns import Columns
 from scanplane.engine.counts import EngineCounts
 from scanplane.engine.decoding import CLOSING_PRINT, HIGH_LOW, LAST, VOLUME, TradeBatch
 from scanplane.engine.sessions import TradingDay
-from scanplane.engine.state import HIGHS, LOWS, POSTMARKET, PREMARKET, REGULAR
+from scanplane.engine.state import HIGHS, LOWS, POSTMARKET, REGULAR
+from scanplane.engine.volumes import add_volumes
 
 __all__ = ["apply_trades", "keep_newest", "session_of"]
 
@@ -46,7 +48,7 @@ def keep_newest(
     values[rows[newest]] = new_values[newest]
 
 
-def apply_trades(columns: Columns, day: TradingDay, batch: TradeBatch, counts: EngineCounts) -> None:
+def apply_trades(columns: Columns, day: TradingDay, batch: TradeBatch, last_tick_ns: int, counts: EngineCounts) -> None:
     """Apply trades of *day*; rows must be real."""
     rows, instants, prices, sizes, bits = batch.rows, batch.instants, batch.prices, batch.sizes, batch.eligibility
     usable = (prices > 0) & (prices < np.inf) & (sizes > 0) & (sizes < np.inf)
@@ -65,7 +67,7 @@ def apply_trades(columns: Columns, day: TradingDay, batch: TradeBatch, counts: E
 
     _apply_extremes(columns, rows[sets_extremes], sessions[sets_extremes], prices[sets_extremes])
     _apply_last(columns, rows[sets_last], instants[sets_last], prices[sets_last], sessions[sets_last])
-    _apply_volume(columns, rows[adds_volume], sizes[adds_volume], sessions[adds_volume])
+    add_volumes(columns, day, rows[adds_volume], instants[adds_volume], sizes[adds_volume], last_tick_ns)
     weighs = adds_volume & sets_last
     np.add.at(columns["trade_notional"], rows[weighs], prices[weighs] * sizes[weighs])
     np.add.at(columns["trade_notional_volume"], rows[weighs], sizes[weighs])
@@ -95,12 +97,3 @@ def _apply_last(
         np.minimum.at(opens, rows, instants)
         first = instants == opens[rows]
         columns["trade_open"][rows[first]] = prices[first]
-
-
-def _apply_volume(
-    columns: Columns, rows: NDArray[np.intp], sizes: NDArray[np.float64], sessions: NDArray[np.intp]
-) -> None:
-    np.add.at(columns["trade_volume"], rows, sizes)
-    premarket = sessions == PREMARKET
-    if premarket.any():
-        np.add.at(columns["trade_premarket_volume"], rows[premarket], sizes[premarket])

@@ -97,8 +97,8 @@ _FEATURES = (
     _number(
         "price",
         Unit.PRICE,
-        "The last eligible trade (or index value) of the day, by exchange time; for a symbol of which no trade was seen "
-        "today, the close of the newest bar.",
+        "The last eligible trade (or index value) of the day, by exchange time; where the newest bar began after it, the "
+        "close of that bar.",
         "CTA and UTP consolidated last sale",
     ),
     _number(
@@ -135,8 +135,8 @@ _FEATURES = (
     _number(
         "volume",
         Unit.SHARES,
-        "Volume of the day so far, extended hours included: the provider's accumulated volume of the newest bar; without "
-        "one, the sum of the trades that count for volume, or of the latest versions of the bars.",
+        "Volume of the day so far, extended hours included: the provider's accumulated volume of the newest bar, and the "
+        "trades that count for volume from that bar's end on; see the rule of trades and bars.",
         "Massive A.av",
         _TRADED,
     ),
@@ -144,8 +144,9 @@ _FEATURES = (
     _number(
         "vwap",
         Unit.PRICE,
-        "Volume-weighted average price of the day so far, extended hours included: the provider's of the newest bar; "
-        "without one, that of the trades that may set price, or of the bars.",
+        "Volume-weighted average price of the day so far, extended hours included: the provider's of the newest bar, with "
+        "the trades that came after that bar did and may set price; without one, that of the trades or of the bars, of "
+        "which saw more volume.",
         "Massive A.a",
         _TRADED,
     ),
@@ -183,7 +184,7 @@ _FEATURES = (
     _number(
         "premarket_volume",
         Unit.SHARES,
-        "Volume of the premarket session; unknown as long as none was seen.",
+        "Volume of the premarket session, as volume is made; unknown as long as none was seen.",
         any_of=_TRADED,
     ),
     _number("change_1m_percent", Unit.PERCENT, "Change of price over the last minute; see the window rule."),

@@ -52,10 +52,18 @@ trades with the same exchange time, the one that arrived last is the last.
 
 ### Trades and bars together
 
-Highs and lows are those of trades and bars together. `price` follows trades, and bars only until the symbol's first
-eligible trade of the day. `volume`, `vwap` and `open` follow bars as soon as one gave the provider's own figure, because
-it includes what was traded before Scanplane began to listen. Second and minute bars of the same symbol never add up:
-of both, the one that ended last says the figure, and of two that ended together the minute.
+Highs and lows are those of trades and bars together. Of `price` the newer says more: a trade says it exactly, until a bar
+comes that began after the trade.
+
+`volume` stands on the provider's accumulated volume of the newest bar, because that includes what was traded before
+Scanplane began to listen, and adds the trades from that bar's end on; a trade of before is in the bar already. So `volume`
+is as new as the trades are, goes on with trades when bars end and with bars when trades do, and counts nothing twice.
+`vwap` likewise, with the trades that came after the bar did. Without accumulated volume (crypto, forex) bars are summed,
+and a trade adds to them if it is later than all of them; as much as trades or bars alone have shown, `volume` is at least.
+The same holds where bars come more than 10 seconds late: then nobody can tell which trades they include.
+
+`open` is the provider's own as soon as a bar has it. Second and minute bars of the same symbol never add up: of both, the
+one that ended last says the figure, and of two that ended together the minute; of sums, the greater counts.
 
 ### Corrected bars
 
