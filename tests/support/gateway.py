@@ -162,11 +162,12 @@ class Analyst:
 
 
 class StreamClient:
-    """A WebSocket client that notes every message."""
+    """A WebSocket client that notes every message, and in ``arrived_ns`` when it came, by the host's monotonic clock."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.messages: list[dict[str, Any]] = []
+        self.arrived_ns: list[int] = []
         self._arrived = asyncio.Condition()
         self._reader: asyncio.Task[None] | None = None
 
@@ -184,6 +185,7 @@ class StreamClient:
     async def _read(self) -> None:
         with suppress(Exception):
             async for text in self.connection:
+                self.arrived_ns.append(time.monotonic_ns())
                 self.messages.append(json.loads(text))
                 async with self._arrived:
                     self._arrived.notify_all()
