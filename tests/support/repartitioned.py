@@ -85,6 +85,16 @@ class AHome:
         """The sum of a figure over every role that ever ran, or every one of a kind."""
         return sum(each.status().figures.get(figure, 0.0) for each in self.made if each.name.startswith(role))
 
+    def losses(self) -> dict[str, float]:
+        """What any role that ever ran says it lost, got twice or refused; those that were replaced hung up once."""
+        running = self.supervisor.roles.values()
+        found: dict[str, float] = {}
+        for number, role in enumerate(self.made):
+            each = {f"{role.name} (number {number})": role.status().figures}
+            figures = Figures(each, {}) if role.name.startswith("listener-") else Figures({}, each)
+            found |= figures.losses(finished=role not in running)
+        return found
+
     def problems(self) -> dict[str, tuple[str, ...]]:
         """What troubles the roles that run now."""
         statuses = [role.status() for role in self.supervisor.roles.values()]
