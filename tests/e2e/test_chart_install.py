@@ -3,17 +3,20 @@
 What is stored by each step is held against a bare API server in tests/integration; here pods run and boards move.
 """
 
+import json
 import re
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from support.chart import CHART, expressions, metrics_of, set_values
 from support.cluster import Cluster
+from support.kubernetes_build import say
 from support.scanners_namespace import KINDS, ScannersNamespace, restricted_namespace, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -23,11 +26,26 @@ UNTIL_THE_FIRST = {"scanplane_operator_restarts_total"}
 """A counter by reason is there once there was a reason."""
 
 
+ASKS_THE_API = """\
+import json, ssl, sys, urllib.error, urllib.request
+from pathlib import Path
+request = urllib.request.Request("https://kubernetes.default.svc/api/v1/namespaces/" + sys.argv[1] + "/secrets")
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the pod is not even told whom to trust
+try:
+    code = urllib.request.urlopen(request, context=context, timeout=10).status
+except urllib.error.HTTPError as error:
+    code = error.code
+print(json.dumps({"code": code, "token": Path("/var/run/secrets/kubernetes.io").exists()}))
+"""
+"""What a process in a pod can find out about the API server and about credentials for it."""
+
+
 class Installation(ScannersNamespace):
     """A namespace with the chart's release ``scanplane`` in it."""
 
-    def __init__(self, cluster: Cluster, namespace: str, values: Mapping[str, object]) -> None:
-        super().__init__(cluster, namespace)
+    def __init__(self, cluster: Cluster, namespace: str, api: httpx.Client, values: Mapping[str, object]) -> None:
+        super().__init__(cluster, namespace, api)
         self._values: Mapping[str, object] = {**values, "simulator.enabled": True}
 
     def helm(self, verb: str, values: Mapping[str, object] | None = None) -> str:
@@ -43,10 +61,10 @@ class Installation(ScannersNamespace):
     def password(self, service: str) -> str:
         return b64decode(self.get(f"secret/scanplane-{service}")["data"]["password"]).decode()
 
-    def workload_pods(self) -> set[str]:
-        """Return the uids of the pods that the operator made."""
+    def workload_pods(self) -> dict[str, dict[str, Any]]:
+        """Return the pods that the operator made, by uid."""
         items = self.get("pods", "-l", "app.kubernetes.io/managed-by=scanplane-operator")["items"]
-        return {item["metadata"]["uid"] for item in items}
+        return {item["metadata"]["uid"]: item for item in items}
 
     def metrics(self) -> set[str]:
         """Return the names of all metrics that operator and workloads tell."""
@@ -78,15 +96,23 @@ class Installation(ScannersNamespace):
         return self.board("top-volume")
 
 
-def say(line: str) -> None:
-    print(line)  # noqa: T201  # a finding
-
-
 @pytest.fixture
 def installation(cluster: Cluster) -> Iterator[Installation]:
     """A namespace that is ready for the chart; nothing is installed yet."""
-    with restricted_namespace(cluster, "chart") as (namespace, values):
-        yield Installation(cluster, namespace, values)
+    with restricted_namespace(cluster, "chart") as (namespace, values), cluster.api() as api:
+        yield Installation(cluster, namespace, api, values)
+
+
+def assert_it_can_do_nothing_to_the_api(installation: Installation, pod: Mapping[str, Any]) -> None:
+    """A pod has no token as it is stored, and none in its file system; what it asks without one is refused."""
+    name = pod["metadata"]["name"]
+    assert pod["spec"]["automountServiceAccountToken"] is False, name
+    kinds = {kind for volume in pod["spec"]["volumes"] for kind in volume if kind != "name"}
+    assert kinds <= {"configMap", "secret", "emptyDir"}, f"{name} has a volume that may hold a token"
+    said = installation.kubectl("exec", name, "--", "python", "-c", ASKS_THE_API, installation.namespace)
+    found = json.loads(said)
+    assert not found["token"], f"{name} has a token"
+    assert found["code"] in {401, 403}, f"{name} was answered"
 
 
 def test_from_install_to_boards_and_through_upgrade_and_removal(installation: Installation) -> None:
@@ -107,6 +133,10 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     wanted = set().union(*(metrics_of(expression) for _, expression in expressions()))
     assert wanted - installation.metrics() <= UNTIL_THE_FIRST, "alerts and dashboard ask for what nobody tells"
 
+    for pod in installation.workload_pods().values():
+        assert_it_can_do_nothing_to_the_api(installation, pod)
+    say("no workload has a token, and without one the API server refuses it")
+
     told = installation.helm("test")
     say(told[told.rindex("POD LOGS") :].strip())
     assert "Phase:          Succeeded" in told
@@ -118,10 +148,10 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     installation.wait_for_new_board()
     say("upgraded: passwords, resources and boards are kept")
 
-    pods = installation.workload_pods()
+    pods = installation.workload_pods().keys()
     installation.helm("uninstall")
     assert installation.resources() == applied
-    assert installation.workload_pods() == pods
+    assert installation.workload_pods().keys() == pods
     installation.cluster.kubectl("get", *(f"crd/{kind}.scanplane.io" for kind in KINDS))
     assert not installation.get("deployments", "-l", "app.kubernetes.io/managed-by=Helm")["items"]
     say("uninstalled: definitions, resources and workloads are kept")

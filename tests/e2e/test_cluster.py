@@ -22,7 +22,7 @@ from support.cluster_choice import open_cluster
 from support.cluster_network import networks_in_use
 from support.cluster_node import clear, running_node, start_node
 from support.images import REPOSITORY, server_images
-from support.kubernetes_build import program_on_hand
+from support.kubernetes_build import program_on_hand, say
 
 pytestmark = pytest.mark.server
 
@@ -103,7 +103,7 @@ def test_the_node_is_ready_and_of_the_version_that_we_support(cluster: Cluster) 
     node = json.loads(cluster.kubectl("get", "node", cluster.node, "--output=json"))
     conditions = {one["type"]: one["status"] for one in node["status"]["conditions"]}
     assert conditions["Ready"] == "True"
-    print(f"{cluster.node}: {node['status']['nodeInfo']['kubeletVersion']}")  # noqa: T201  # a finding
+    say(f"{cluster.node}: {node['status']['nodeInfo']['kubeletVersion']}")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_rabbitmq_and_redis_run_restricted_with_data_and_settings_mounted(
     )
     version = cluster.kubectl("exec", "rabbitmq", "--namespace", namespace, "--", "rabbitmqctl", "version").strip()
     assert version.split(".")[0] in {"3", "4"}
-    print(f"RabbitMQ {version}")  # noqa: T201  # a finding
+    say(f"RabbitMQ {version}")
 
 
 def test_helm_reaches_the_cluster(cluster: Cluster, namespace: str) -> None:
@@ -294,7 +294,7 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_nothing(empty_place
     folder = empty_place / "second"
     before = (mounts(), networks_in_use(), control_groups("second"))
     begun = time.monotonic()
-    second = start_node(folder, images=lambda _report: server_images()[:1], report=print)
+    second = start_node(folder, images=lambda _report: server_images()[:1], report=say)
     started = time.monotonic() - begun
     try:
         pause = server_images()[0].names[0]
@@ -311,7 +311,7 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_nothing(empty_place
     finally:
         begun = time.monotonic()
         second.stop()
-    print(f"started in {started:.1f} s, gone in {time.monotonic() - begun:.1f} s")  # noqa: T201  # a finding
+    say(f"started in {started:.1f} s, gone in {time.monotonic() - begun:.1f} s")
     assert (mounts(), networks_in_use(), control_groups("second")) == before
     assert processes_of(folder) == []
     assert not folder.exists()

@@ -1,15 +1,20 @@
 """Bad changes on a real cluster: the old pods serve on, the conditions say what is wrong and where, a good change mends it."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from support.cluster import Cluster
 from support.cluster_resources import EVERYTHING, apply_resources
+from support.kubernetes_build import say
 from support.scanners_namespace import ScannersNamespace, installed, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
+
+GONE_WITHIN_S = 60.0
+"""Twice the grace period: what has nobody to hand over to must not wait for it."""
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +138,26 @@ def test_a_deleted_workload_and_a_deleted_configuration_come_back(scanners: Scan
     scanners.wait_ready("dataplane/default")
 
 
-def test_a_deleted_feed_takes_its_listener_along_and_a_namespace_goes_without_its_operator(
-    scanners: ScannersNamespace,
-) -> None:
-    scanners.kubectl("delete", "subscription/us-stocks-seconds", "feed/massive", "--timeout=20s")
-    wait_until(lambda: not scanners.pods("listener-massive"), "the listener goes with its Feed")
-    wait_until(lambda: not scanners.pods("analyzer-us-stocks-0"), "nothing is left to analyze")
-    assert scanners.condition("market/us-stocks", "Ready")["reason"] == "NotUsed"
+def test_what_is_deleted_goes_without_its_broker_and_without_the_operator(scanners: ScannersNamespace) -> None:
+    scanners.kubectl("scale", "statefulset/scanplane-rabbitmq", "--replicas=0")
+    wait_until(
+        lambda: not scanners.get("pods", "--selector=app.kubernetes.io/component=rabbitmq")["items"],
+        "no broker is left",
+    )
+    begun = time.monotonic()
+    scanners.kubectl("delete", "market/us-stocks", "feed/massive", "--timeout=20s")
+    for instance in ("analyzer-us-stocks-0", "listener-massive"):
+        wait_until(lambda: not scanners.all_pods(instance), f"{instance} is gone", GONE_WITHIN_S)  # noqa: B023  # at once
+    say(f"Market and Feed deleted without a broker: their pods are gone after {time.monotonic() - begun:.1f} s")
+
     scanners.kubectl("scale", "deployment/scanplane-operator", "--replicas=0")
-    scanners.kubectl("delete", "dataplane/default", "--timeout=20s")
-    wait_until(lambda: not scanners.pods("gateway"), "the gateway goes without the operator too")
+    wait_until(
+        lambda: not scanners.get("pods", "--selector=app.kubernetes.io/component=operator")["items"],
+        "no operator is left",
+    )
+    begun = time.monotonic()
+    scanners.kubectl("delete", "dataplane/default", "subscription/us-stocks-seconds", "--timeout=20s")
+    scanners.kubectl("delete", "scanners", "--all", "--timeout=20s")
+    wait_until(lambda: not scanners.all_pods("gateway"), "the gateway is gone", GONE_WITHIN_S)
+    assert scanners.resources() == {}
+    say(f"DataPlane deleted without an operator: the gateway is gone after {time.monotonic() - begun:.1f} s")

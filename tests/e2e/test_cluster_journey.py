@@ -4,12 +4,11 @@ One session, played by the simulated provider in a pod. It waits while nobody is
 client, so a run that is changed ten times must end like one that was left alone: `scanplane up` on the same session.
 """
 
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,7 +16,8 @@ from support.cluster import Cluster
 from support.cluster_resources import BOARDS, EVERYTHING, apply_resources, resources
 from support.commands import UpProcess
 from support.journeys import SimulatorProcess
-from support.scanners_namespace import ScannersNamespace, installed, wait_until
+from support.kubernetes_build import say
+from support.scanners_namespace import ScannersNamespace, installed, table_rows, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
@@ -26,7 +26,45 @@ SESSION = ["--events", str(EVENTS), "--patient"]
 SPEED = 400
 SECOND_NS = 1_000_000_000
 
-SECRET = """
+TAKEN_OVER_WITHIN_S = 1.0
+"""After kill -9 where a standby runs: what `standby` promises."""
+GAP_LESS_THAN_MS = 1000.0
+"""Between the provider's connections; the benches hold it against its goal, this bounds it."""
+
+CLOSED_PROPERLY = 1000
+"""The provider has lost nothing that was on its way: whoever is killed leaves without a word."""
+
+FIGURES = {
+    "dataplane/default": {"clientCount", "deliveriesPerSecond"},
+    "feed/massive": {
+        *("connection", "eventsPerSecond", "lagP99Milliseconds", "reconnectsTotal", "rejectedEventsTotal"),
+        *("droppedEventsTotal", "lastEventTime"),
+    },
+    "market/us-stocks": {"session", "symbolCount", "eventsPerSecond", "lagP99Milliseconds", "lostBatchesTotal"},
+    "subscription/us-stocks-seconds": {
+        *("eventsPerSecond", "symbolCount", "unacknowledgedTopics", "droppedEventsTotal"),
+    },
+    "scanner/top-volume": {"matches"},
+    "scanner/leaders": {"matches", "signalsTotal", "lastSignalTime"},
+}
+"""What the operator reads from the roles into each status."""
+MOVING = ("eventsPerSecond", "symbolCount", "matches", "signalsTotal")
+"""Figures that are greater than 0 in a session that is under way."""
+
+CELLS = {
+    "feed/massive": ("READY", "CONNECTION", "EVENTS/S", "LAG-MS"),
+    "market/us-stocks": ("READY", "SESSION", "SYMBOLS", "EVENTS/S", "LAG-MS"),
+    "subscription/us-stocks-seconds": ("READY", "SYMBOLS", "EVENTS/S"),
+    **{f"scanner/{name}": ("READY", "MATCHES") for name in BOARDS},
+}
+"""What people look for in `kubectl get ... --output wide`."""
+
+ON_THIS_MACHINE = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: DataPlane
+metadata: {name: default}
+spec: {gateway: {port: 0}}
 ---
 apiVersion: v1
 kind: Secret
@@ -65,7 +103,7 @@ def undisturbed(folder: Path) -> dict[str, list[Any]]:
     """Return the boards that `scanplane up` ends with, nothing changed on the way."""
     with SimulatorProcess(folder, "market", "--speed", "0", "--hold", *SESSION) as provider:
         file = folder / "resources.yaml"
-        file.write_text(resources(provider.url.removeprefix("ws://"), "provider") + SECRET)
+        file.write_text(resources(provider.url.removeprefix("ws://"), "provider") + ON_THIS_MACHINE)
         with UpProcess(folder / "up.log", file) as up:
             provider.wait_until_finished()
             end_ns = time.time_ns() + SECOND_NS
@@ -76,8 +114,97 @@ def undisturbed(folder: Path) -> dict[str, list[Any]]:
             return {name: rows(up.get(f"/v1/boards/us-stocks/{name}")) for name in BOARDS}
 
 
+Change = Callable[["Journey"], str]
+"""Makes a change and waits until it is made; returns what it has shown."""
+
+
+def missing_figures(scanners: ScannersNamespace) -> list[str]:
+    """Return the figures that a status does not have, and those that do not move in a session that is under way."""
+    missing = []
+    for name, figures in FIGURES.items():
+        status = scanners.get(name)["status"]
+        missing += [f"{name} {each}" for each in figures if each not in status or (each in MOVING and not status[each])]
+    return missing
+
+
+def empty_cells(rows: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return what somebody who asks for everything does not see, or does not see to be well."""
+    cells = [(name, heading) for name, headings in CELLS.items() for heading in headings]
+    empty = [f"{name} {heading}" for name, heading in cells if rows.get(name, {}).get(heading, "") in {"", "<none>"}]
+    return empty + [f"{name} is not ready" for name in CELLS if rows.get(name, {}).get("READY") != "True"]
+
+
+def kill_the_active_analyzer(scanners: ScannersNamespace) -> tuple[float, float]:
+    """Kill -9 the analyzer that works; return the seconds until its standby held the baton, and until it had evaluated."""
+    roles: dict[str, dict[str, Any]] = {}
+
+    def are_two() -> bool:
+        roles.update({pod: scanners.role(pod) for pod in scanners.pods("analyzer-us-stocks-0")})
+        return sorted(role.get("phase", "") for role in roles.values()) == ["Active", "Standby"]
+
+    wait_until(are_two, "one works and one stands by")
+    active, standby = sorted(roles, key=lambda pod: str(roles[pod]["phase"]))
+    seconds: dict[str, float] = {}
+
+    def takes_over() -> bool:
+        role = scanners.role(standby)
+        if role.get("phase") == "Active":
+            seconds.setdefault("holds", time.monotonic() - killed)
+            if role["figures"].get("evaluations_total", 0) > 0:
+                seconds.setdefault("works", time.monotonic() - killed)
+        return "works" in seconds
+
+    killed = time.monotonic()
+    scanners.kill(active)
+    wait_until(takes_over, "the standby takes over", pause_s=0.01)
+
+    def is_told() -> bool:
+        told = scanners.roles().get("analyzer-us-stocks-0", {})
+        newest = scanners.role(standby)
+        return all(told.get(name) == newest[name] for name in ("startedNs", "generation", "phase"))
+
+    wait_until(is_told, "the gateway names the one that took over")
+    assert scanners.role(standby)["generation"] > roles[active]["generation"]
+
+    def is_back() -> bool:
+        (status,) = scanners.get(f"pod/{active}")["status"]["containerStatuses"]
+        ended = status["lastState"].get("terminated", {})
+        return bool(status["ready"]) and ended.get("exitCode") == 137
+
+    wait_until(is_back, "the killed one stands by again")
+    return seconds["holds"], seconds["works"]
+
+
+class HandOver(NamedTuple):
+    """From one connection to the next, by the simulated provider's account."""
+
+    close_code: int
+    gap_ms: float
+    login_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.gap_ms:.0f} ms, and {self.login_ms:.0f} ms until it was let in"
+
+
+def hand_overs(book: Mapping[str, Any]) -> list[HandOver]:
+    return [
+        HandOver(
+            close_code=before["closeCode"],
+            gap_ms=(after["openedNs"] - before["closedNs"]) / 1e6,
+            login_ms=(after["authenticatedNs"] - after["openedNs"]) / 1e6,
+        )
+        for before, after in pairwise(book["log"])
+    ]
+
+
+def happened_in_order(records: Iterable[Mapping[str, Any]], *texts: str) -> bool:
+    """Whether messages that contain *texts* are among the records in this order."""
+    messages = (str(record["message"]) for record in records)
+    return all(any(text in message for message in messages) for text in texts)
+
+
 class Journey:
-    """The changes of one session, each waited for, with what they rolled."""
+    """A session under way, and what was rolled out in it."""
 
     def __init__(self, scanners: ScannersNamespace) -> None:
         self.scanners = scanners
@@ -90,84 +217,150 @@ class Journey:
         self.before = now
         return {name: count for name, count in changed.items() if count}
 
-    def wait_events(self, share: float) -> None:
-        """Wait until a share of the session has been played."""
-        wait_until(lambda: self.scanners.simulator().get("events", 0) >= share * EVENTS, f"{share:.0%} of the session")
+    def play(self, changes: Mapping[float, Change]) -> None:
+        """Make each change once its share of the session has been played, and print what it showed.
+
+        All of them must be made before the session is over.
+        """
+        for share, change in changes.items():
+            wait_until(
+                lambda: self.scanners.simulator().get("events", 0) >= share * EVENTS,  # noqa: B023  # asked at once
+                f"{share:.0%} of the session",
+            )
+            shown = change(self)
+            simulator = self.scanners.simulator()
+            say(f"  at {simulator['events'] / EVENTS:.0%}: {shown}")
+            assert not simulator["finished"], "the session ended before the changes did"
 
 
-def gaps(book: Mapping[str, Any]) -> list[str]:
-    """Return the simulated provider's account of the hand-overs."""
-    lines = [f"{book['connections']['total']} connections, never two at once; between one and the next:"]
-    for before, after in pairwise(book["log"]):
-        gap_ms = (after["openedNs"] - before["closedNs"]) / 1e6
-        login_ms = (after["authenticatedNs"] - after["openedNs"]) / 1e6
-        lines.append(f"  {gap_ms:.0f} ms, and {login_ms:.0f} ms until it was let in")
-    return lines
+def an_analyzer_is_killed(journey: Journey) -> str:
+    if not journey.scanners.cluster.runtime.is_in_reach:
+        return "no analyzer was killed: the containers of this cluster are out of reach"
+    holds_s, works_s = kill_the_active_analyzer(journey.scanners)
+    assert holds_s < TAKEN_OVER_WITHIN_S
+    assert journey.rolled() == {}
+    times = f"held the baton after {holds_s * 1e3:.0f} ms and had evaluated after {works_s * 1e3:.0f} ms"
+    return f"the analyzer killed -9: its standby {times}"
 
 
-def test_changes_in_mid_session_roll_what_they_must_and_lose_nothing(
-    scanners: ScannersNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    expected = undisturbed(tmp_path)
-    apply_resources(scanners)
-    scanners.wait_ready(*EVERYTHING)
-    journey = Journey(scanners)
-    steps: list[str] = []
+def its_standby_is_given_up(journey: Journey) -> str:
+    scanners = journey.scanners
+    scanners.patch("market/us-stocks", {"analyzer": {"standby": False}})
+    wait_until(lambda: len(scanners.pods("analyzer-us-stocks-0")) == 1, "no standby")
+    scanners.wait_ready("market/us-stocks")
+    assert journey.rolled() == {}
+    return "a standby less: no restart"
 
-    journey.wait_events(0.1)
-    scanners.patch("feed/massive", {"staleAfter": "20s"})
-    scanners.wait_ready("feed/massive")
+
+def everything_is_looked_at(journey: Journey) -> str:
+    scanners = journey.scanners
+    wait_until(lambda: not missing_figures(scanners), "live figures in every status")
+    ask = ("get", "feeds,markets,subscriptions,scanners")
+    wait_until(lambda: not empty_cells(table_rows(scanners.kubectl(*ask, "--output", "wide"))), "no cell is empty")
+    return f"kubectl {' '.join(ask)}\n{scanners.kubectl(*ask)}"
+
+
+def a_feed_is_patched(journey: Journey) -> str:
+    scanners = journey.scanners
+    scanners.kubectl("patch", "feed", "massive", "--type", "merge", "-p", '{"spec":{"massive":{"feed":"Delayed"}}}')
+    scanners.kubectl("wait", "feed/massive", "--for=condition=Ready", "--timeout=120s", patience_s=130)
     assert journey.rolled() == {"listener-massive": 1}
     assert any("FeedChanged (Feed/massive edited)" in line for line in scanners.events("FeedChanged"))
-    steps.append("a Feed edited: the listener")
+    return "a Feed patched: the listener"
 
-    journey.wait_events(0.25)
-    scanners.patch("scanner/leaders", {"board": {"limit": 25}})
-    scanners.wait_ready("scanner/leaders", "market/us-stocks")
-    scanners.patch("scanner/leaders", {"board": {"limit": 20}})
-    scanners.wait_ready("scanner/leaders", "market/us-stocks")
+
+def a_scanner_is_edited_and_back(journey: Journey) -> str:
+    for limit in (25, 20):
+        journey.scanners.patch("scanner/leaders", {"board": {"limit": limit}})
+        journey.scanners.wait_ready("scanner/leaders", "market/us-stocks")
     assert journey.rolled() == {"analyzer-us-stocks-0": 2}
-    steps.append("a Scanner edited, and back: the analyzer, twice")
+    return "a Scanner edited, and back: the analyzer, twice"
 
-    journey.wait_events(0.4)
+
+def a_key_is_rotated(journey: Journey) -> str:
+    scanners = journey.scanners
     scanners.kubectl("patch", "secret/scanplane-simulator", "--patch", '{"stringData": {"apiKey": "demo\\n"}}')
     wait_until(lambda: bool(scanners.events("CredentialsRotated")), "the rotation is seen")
     scanners.wait_ready("feed/massive", "market/us-stocks")
     assert journey.rolled() == {"listener-massive": 1, "analyzer-us-stocks-0": 1}
-    steps.append("a key rotated: the listener, and the analyzer, which asks the provider for closes with it")
+    return "a key rotated: the listener, and the analyzer, which asks the provider for closes with it"
 
-    journey.wait_events(0.55)
-    scanners.kubectl("scale", "market/us-stocks", "--replicas=3")
-    scanners.wait_ready("market/us-stocks", "feed/massive")
+
+def a_market_is_scaled(journey: Journey) -> str:
+    journey.scanners.kubectl("scale", "market/us-stocks", "--replicas=3")
+    journey.scanners.wait_ready("market/us-stocks", "feed/massive")
     rolled = journey.rolled()
     assert rolled.keys() == {"listener-massive", "analyzer-us-stocks-0", "analyzer-us-stocks-1", "analyzer-us-stocks-2"}
     assert rolled["listener-massive"] == 1
-    steps.append("scaled to three: every analyzer, then the listener")
+    return "scaled to three: every analyzer, then the listener"
 
-    journey.wait_events(0.7)
-    scanners.kubectl("rollout", "restart", "deployment/scanplane-analyzer-us-stocks-1")
-    scanners.kubectl("rollout", "status", "deployment/scanplane-analyzer-us-stocks-1", "--timeout=120s", patience_s=130)
+
+def an_analyzer_is_restarted_by_hand(journey: Journey) -> str:
+    deployment = "deployment/scanplane-analyzer-us-stocks-1"
+    journey.scanners.kubectl("rollout", "restart", deployment)
+    journey.scanners.kubectl("rollout", "status", deployment, "--timeout=120s", patience_s=130)
     assert journey.rolled() == {"analyzer-us-stocks-1": 1}
-    steps.append("kubectl rollout restart: that one, and the operator leaves it so")
+    return "kubectl rollout restart: that one, and the operator leaves it so"
 
+
+CHANGES: Mapping[float, Change] = {
+    0.03: an_analyzer_is_killed,
+    0.04: its_standby_is_given_up,
+    0.1: everything_is_looked_at,
+    0.2: a_feed_is_patched,
+    0.3: a_scanner_is_edited_and_back,
+    0.4: a_key_is_rotated,
+    0.5: a_market_is_scaled,
+    0.6: an_analyzer_is_restarted_by_hand,
+}
+"""Share of the session → what is done then."""
+
+
+def wait_until_all_is_applied(scanners: ScannersNamespace) -> None:
+    """Wait for the end of the session, and until every partition has evaluated an instant behind it."""
     wait_until(lambda: bool(scanners.simulator().get("finished")), "the end of the session")
     end_ns = time.time_ns() + SECOND_NS
-    wait_until(
-        lambda: is_applied(
-            scanners.roles().get("listener-massive", {}),
-            [scanners.roles().get(f"analyzer-us-stocks-{index}", {}) for index in range(3)],
-            end_ns,
-        ),
-        "all is applied",
-    )
+
+    def all_is_applied() -> bool:
+        roles = scanners.roles()
+        analyzers = [roles.get(f"analyzer-us-stocks-{index}", {}) for index in range(3)]
+        return is_applied(roles.get("listener-massive", {}), analyzers, end_ns)
+
+    wait_until(all_is_applied, "all is applied")
+
+
+def test_changes_and_a_kill_in_mid_session_roll_what_they_must_and_lose_nothing(
+    scanners: ScannersNamespace, tmp_path: Path
+) -> None:
+    expected = undisturbed(tmp_path)
+    apply_resources(scanners)
+    scanners.patch("market/us-stocks", {"analyzer": {"standby": True}})
+    scanners.wait_ready(*EVERYTHING)
+    Journey(scanners).play(CHANGES)
+    wait_until_all_is_applied(scanners)
     book, roles = scanners.simulator(), scanners.roles()
+    say(f"  {book['connections']['total']} connections, never two at once; between one and the next:")
+    for hand_over in hand_overs(book):
+        say(f"    {hand_over}")
     assert book["connections"]["maximum"] == 1
+    assert [each.close_code for each in hand_overs(book)] == [CLOSED_PROPERLY] * 3
+    assert max(each.gap_ms for each in hand_overs(book)) < GAP_LESS_THAN_MS
     assert book["unheard"] == 0
     assert book["events"] == EVENTS
     losses = ("missing_batches_total", "repeated_batches_total", "dropped_events_total", "lost_states_total")
     counts = {f"{name} {figure}": role["figures"].get(figure, 0) for name, role in roles.items() for figure in losses}
     assert not {what: count for what, count in counts.items() if count}
     for name in BOARDS:
-        assert rows(scanners.board(name)) == expected[name], name
-    with capsys.disabled():
-        sys.stdout.write("\n" + "".join(f"  {line}\n" for line in (*steps, *gaps(book))))
+        ended = rows(scanners.board(name))
+        different = [pair for pair in zip_longest(ended, expected[name]) if pair[0] != pair[1]]
+        assert not different, f"{name}, as it is and as it must be: {different}"
+    say("  nothing lost, nothing twice; the boards are those of `scanplane up`")
+
+    story = scanners.operator_log()
+    ready = "Feed/massive is ready"
+    restarted = "restarting listener-massive: FeedChanged (Feed/massive edited)"
+    assert happened_in_order(story, "created Deployment/scanplane-listener-massive", ready, restarted, ready)
+    say("  what kubectl logs deploy/scanplane-operator says of the Feed:")
+    for record in story:
+        if "massive" in record["message"]:
+            say(f"    {record['level']} {record['message']}")

@@ -1,77 +1,105 @@
-"""An upgrade on a real cluster, from the chart before: resources stay, and workloads roll when the update policy allows it."""
+"""An upgrade on a real cluster, from the chart and the image before: resources stay, workloads roll once the market is closed.
 
-from collections.abc import Iterator
+The version before is made from this repository's own history, so the new operator meets what an older one has written:
+ConfigMaps, Deployments, statuses. The simulated provider's day is played slowly until the upgrade is made, and then to its end.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from support.chart import CHART, previous_chart, set_values
+from support.chart import CHART, previous_version, set_values
 from support.cluster import Cluster
 from support.cluster_resources import EVERYTHING, apply_resources
+from support.kubernetes_build import say
 from support.scanners_namespace import PATIENCE_S, ScannersNamespace, installed, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 INSTANCES = {"listener-massive", "analyzer-us-stocks-0", "gateway"}
-VALUES = {
+SLOWLY: Mapping[str, object] = {
     "simulator.enabled": True,
     "simulator.speed": 1,
-}  # a day begins at 04:00, and is open for an hour of this test
+    "simulator.arguments": ["--events", "20000"],
+}
+"""A day begins at 04:00, and is open for an hour of this test."""
+TO_ITS_END: Mapping[str, object] = {"simulator.speed": 2400}
+"""A day of sixteen hours in 24 seconds."""
 
 
 @pytest.fixture
-def old(cluster: Cluster, tmp_path: Path) -> Iterator[ScannersNamespace]:
-    """The chart of before with an image of another name, its resources ready, in an open market."""
-    chart = previous_chart(tmp_path)
-    if chart is None:
+def previous(tmp_path: Path) -> Path:
+    """The source of the version before."""
+    source = previous_version(tmp_path)
+    if source is None:
         pytest.skip("the history of this repository is not at hand")
-    image = cluster.tag_image(cluster.images.scanplane, "localhost/scanplane:before")
-    values = {**VALUES, "image.repository": image.rpartition(":")[0], "image.tag": "before"}
-    with installed(cluster, values, chart=chart) as namespace:
+    return source
+
+
+@pytest.fixture
+def scanners(cluster: Cluster, previous: Path) -> Iterator[ScannersNamespace]:
+    """The version before, its resources ready, in an open market."""
+    if not cluster.runtime.is_in_reach:
+        pytest.skip("the image of the version before can't be loaded into this cluster")
+    repository, _, tag = cluster.runtime.build(previous).rpartition(":")
+    image = {"image.repository": repository, "image.tag": tag}
+    with installed(cluster, {**SLOWLY, **image}, chart=previous / "charts/scanplane") as namespace:
         apply_resources(namespace)
         namespace.patch("dataplane/default", {"updatePolicy": "MarketClosed"})
+        namespace.patch("market/us-stocks", {"analyzer": {"evaluationInterval": "60s"}})
         namespace.wait_ready(*EVERYTHING)
-        wait_until(
-            lambda: namespace.get("market/us-stocks")["status"].get("session") == "premarket", "the market is open"
-        )
+        wait_until(lambda: session(namespace) == "premarket", "the market is open")
         yield namespace
 
 
-def upgrade(scanners: ScannersNamespace) -> None:
-    repository, _, tag = scanners.cluster.images.scanplane.rpartition(":")
-    values = set_values({"image.repository": repository, "image.tag": tag})
+def session(scanners: ScannersNamespace) -> str:
+    return str(scanners.get("market/us-stocks")["status"].get("session"))
+
+
+def upgrade(scanners: ScannersNamespace, values: Mapping[str, object]) -> None:
     arguments = ["upgrade", "scanplane", str(CHART), "--namespace", scanners.namespace, "--reset-then-reuse-values"]
     wait = ["--wait", f"--timeout={PATIENCE_S:.0f}s"]
-    scanners.cluster.helm(*arguments, *values, *wait, patience_s=PATIENCE_S + 20)
+    scanners.cluster.helm(*arguments, *set_values(values), *wait, patience_s=PATIENCE_S + 20)
 
 
-def test_an_upgrade_keeps_resources_and_waits_for_the_close_before_it_rolls(
-    old: ScannersNamespace, capsys: pytest.CaptureFixture[str]
+def test_an_upgrade_keeps_resources_and_pods_until_the_close_and_then_rolls_everything_once(
+    scanners: ScannersNamespace,
 ) -> None:
-    resources, revisions = old.resources(), old.revisions()
-    pods = {instance: old.pods(instance) for instance in INSTANCES}
-    upgrade(old)
+    resources, revisions = scanners.resources(), scanners.revisions()
+    pods = {instance: scanners.pods(instance) for instance in INSTANCES}
+    repository, _, tag = scanners.cluster.images.scanplane.rpartition(":")
+    upgrade(scanners, {"image.repository": repository, "image.tag": tag})
 
     def waits() -> bool:
         return all(
-            old.condition(name, "Progressing").get("reason") == "WaitsForMarketClose"
+            scanners.condition(name, "Progressing").get("reason") == "WaitsForMarketClose"
             for name in ("feed/massive", "market/us-stocks", "dataplane/default")
         )
 
     wait_until(waits, "the conditions say what waits")
-    waiting = old.condition("feed/massive", "Progressing")["message"]
-    assert "ImageChanged (image localhost/scanplane:before became " in waiting
-    old.wait_ready(*EVERYTHING)
-    assert old.revisions() == revisions
-    assert {instance: old.pods(instance) for instance in INSTANCES} == pods
-    assert old.resources() == resources
+    waiting = scanners.condition("feed/massive", "Progressing")["message"]
+    assert "ImageChanged (image localhost/scanplane-previous:" in waiting
+    scanners.wait_ready(*EVERYTHING)
+    assert scanners.revisions() == revisions
+    assert {instance: scanners.pods(instance) for instance in INSTANCES} == pods
+    assert scanners.resources() == resources
+    say(f"upgraded in an open market, nothing restarted: {waiting}")
 
-    old.patch("dataplane/default", {"updatePolicy": "Immediate"})
-    wait_until(
-        lambda: old.revisions() == {name: count + 1 for name, count in revisions.items()}, "everything rolls, once"
-    )
-    old.wait_ready(*EVERYTHING)
-    assert old.revisions() == {name: count + 1 for name, count in revisions.items()}
-    assert old.resources() == resources
-    with capsys.disabled():
-        print(f"\n  {waiting}\n  allowed at once, {', '.join(sorted(INSTANCES))} rolled once")  # noqa: T201  # shown
+    upgrade(scanners, TO_ITS_END)
+    rolled = {name: count + 1 for name, count in revisions.items()}
+    seen: set[str] = set()
+
+    def is_rolled() -> bool:
+        now = scanners.revisions()
+        if now == revisions:
+            seen.add(session(scanners))
+        return now == rolled
+
+    wait_until(is_rolled, "everything rolls, once", pause_s=0.05)
+    assert {"regular", "postmarket"} & seen, "the day went on and nothing was restarted"
+    scanners.wait_ready(*EVERYTHING)
+    assert session(scanners) == "closed"
+    assert scanners.revisions() == rolled
+    assert scanners.resources() == resources
+    say(f"at the close of that day each of {', '.join(sorted(INSTANCES))} was restarted once")

@@ -1,6 +1,7 @@
 """The Helm chart as tests see it: values in, manifests out, and the table that its permissions are held against."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,12 +28,16 @@ __all__ = [
     "permissions",
     "pod_specs",
     "previous_chart",
+    "previous_version",
     "render",
     "set_values",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
+
+_OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile")
+"""What a version has that can be installed."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the definitions are long
 Manifest = dict[str, Any]
@@ -124,18 +129,27 @@ def metrics_of(expression: str) -> set[str]:
 
 
 def previous_chart(folder: Path) -> Path | None:
-    """Write the chart of the last release into *folder* and return where; before the first release, the chart's first version.
+    """Write the version of before into *folder* and return where its chart is; see ``previous_version``."""
+    source = previous_version(folder)
+    return None if source is None else source / "charts" / "scanplane"
 
-    None where the history of this repository is not at hand.
+
+def previous_version(folder: Path) -> Path | None:
+    """Write the source of the last release into *folder* and return where.
+
+    Before the first release it is the first version that had both a chart and an image. None where the history of this
+    repository is not at hand; raises AssertionError if that is so in continuous integration, where nothing may be left out.
     """
     commits = _git("tag", "--merged", "HEAD", "--sort=-creatordate", "v*").split()
-    commits += _git("log", "--format=%H", "--reverse", "--diff-filter=A", "--", "charts/scanplane/Chart.yaml").split()
-    archive = folder / "previous.tar"
+    commits += _git("log", "--format=%H", "--reverse", "--diff-filter=A", "--", *_OF_A_VERSION).split()
     for commit in commits:
-        if _git("ls-tree", commit, "charts/scanplane/Chart.yaml"):
-            _git("archive", "--output", str(archive), commit, "charts/scanplane")
+        if len(_git("ls-tree", commit, *_OF_A_VERSION).splitlines()) == len(_OF_A_VERSION):
+            archive = folder / "previous.tar"
+            _git("archive", "--output", str(archive), commit)
             shutil.unpack_archive(archive, folder / "previous", filter="data")
-            return folder / "previous" / "charts" / "scanplane"
+            archive.unlink()
+            return folder / "previous"
+    assert not os.environ.get("CI"), "the history of this repository is not at hand: fetch all of it, with its tags"
     return None
 
 

@@ -6,46 +6,58 @@ goes elsewhere by accident.
 """
 
 import os
+import re
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from support.images import Image, ImageNames
-from support.kubernetes_build import program_on_hand
+import httpx
 
-__all__ = ["CONTEXT_VARIABLE", "Cluster", "CommandFailedError", "ImageStore"]
+from support.images import ImageNames
+from support.kubernetes_build import program_on_hand
+from support.servers import ChildProcess
+
+__all__ = ["CONTEXT_VARIABLE", "Cluster", "CommandFailedError", "Runtime"]
 
 CONTEXT_VARIABLE = "SCANPLANE_TEST_CONTEXT"
 DELETED_WITHIN_SECONDS = 90.0
+ANSWERED_WITHIN_SECONDS = 30.0
 
 
 class CommandFailedError(Exception):
     """kubectl or helm refused; the text is what it said."""
 
 
-class ImageStore(Protocol):
-    """Where a cluster's node finds images."""
+class Runtime(Protocol):
+    """What runs containers on a cluster's node: where images are, and who can end a process from outside."""
 
-    def load_image(self, image: Image) -> None:
-        """Make *image* known under all its names."""
+    @property
+    def is_in_reach(self) -> bool:
+        """Whether it can be told anything at all."""
 
-    def tag_image(self, name: str, other: str) -> None:
-        """Make the image *name* known as *other* too."""
+    def build(self, source: Path) -> str:
+        """Make the image of another version of this project from its *source*, known to the node; return its name."""
+
+    def kill(self, container: str) -> None:
+        """End the first process of a container with SIGKILL, which nobody inside can: it is the first of its namespace."""
 
 
-class NoImageStore:
-    """Of a cluster whose images come from a registry."""
+class OutOfReach:
+    """The runtime of a cluster that is only reached through its API server."""
 
-    def load_image(self, image: Image) -> None:
-        raise CommandFailedError(f"{image.names[0]} can't be loaded into this cluster: push it to its registry")
+    is_in_reach = False
 
-    def tag_image(self, name: str, other: str) -> None:
-        raise CommandFailedError(f"{name} can't be named {other} in this cluster: push it to its registry")
+    def build(self, source: Path) -> str:
+        raise CommandFailedError(f"the image of {source} can't be loaded into this cluster")
+
+    def kill(self, container: str) -> None:
+        raise CommandFailedError(f"no process of container {container} can be killed from here")
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Cluster:
     """Name of the (first) node."""
     images: ImageNames
     """What manifests write to get the project's image, RabbitMQ and Redis."""
-    store: ImageStore
+    runtime: Runtime
 
     def try_kubectl(
         self, *arguments: str, document: str | None = None, patience_s: float = 60
@@ -78,14 +90,21 @@ class Cluster:
         """Run helm; return its output. Raises CommandFailedError, TimeoutExpired."""
         return _output(self.try_helm(*arguments, patience_s=patience_s))
 
-    def load_image(self, image: Image) -> None:
-        """Make *image* known to the node under all its names."""
-        self.store.load_image(image)
-
-    def tag_image(self, name: str, other: str) -> str:
-        """Make the image *name* known to the node as *other* too; return that."""
-        self.store.tag_image(name, other)
-        return other
+    @contextmanager
+    def api(self) -> Iterator[httpx.Client]:
+        """Give a client of the API server: who asks again and again should not start a kubectl each time."""
+        command = [str(program_on_hand("kubectl")), "--kubeconfig", str(self.kubeconfig), "proxy", "--port=0"]
+        with tempfile.TemporaryDirectory(prefix="scanplane-proxy-") as folder:
+            proxy = ChildProcess(command, os.environ, Path(folder) / "log")
+            try:
+                proxy.wait_until(
+                    lambda: b"Starting to serve on" in proxy.log.read_bytes(), "kubectl proxy", ANSWERED_WITHIN_SECONDS
+                )
+                (address,) = re.findall(r"Starting to serve on (\S+)", proxy.log.read_text())
+                with httpx.Client(base_url=f"http://{address}", timeout=ANSWERED_WITHIN_SECONDS) as client:
+                    yield client
+            finally:
+                proxy.end()
 
     @contextmanager
     def namespace(self, prefix: str = "test", labels: Mapping[str, str] | None = None) -> Iterator[str]:

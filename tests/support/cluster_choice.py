@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from support.cluster import CONTEXT_VARIABLE, Cluster, ImageStore, NoImageStore
+from support.cluster import CONTEXT_VARIABLE, Cluster, OutOfReach, Runtime
 from support.cluster_components import NODE
 from support.cluster_development import development_folder
 from support.cluster_kind import kind_cluster, kind_is_usable
@@ -65,15 +65,15 @@ def _named(context: str, environment: Mapping[str, str], stack: ExitStack) -> Cl
     kubeconfig = folder / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(completed.stdout)
-    names, store = _images_of(context, environment)
+    names, runtime = _images_of(context, environment)
     command = [command[0], "--kubeconfig", str(kubeconfig), "get", "nodes", "--output=json", "--request-timeout=20s"]
     nodes = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if nodes.returncode:
         raise RuntimeError(f"{CONTEXT_VARIABLE}={context} does not answer: {nodes.stderr.strip()[-500:]}")
-    return Cluster(kubeconfig, json.loads(nodes.stdout)["items"][0]["metadata"]["name"], names, store)
+    return Cluster(kubeconfig, json.loads(nodes.stdout)["items"][0]["metadata"]["name"], names, runtime)
 
 
-def _images_of(context: str, environment: Mapping[str, str]) -> tuple[ImageNames, ImageStore]:
+def _images_of(context: str, environment: Mapping[str, str]) -> tuple[ImageNames, Runtime]:
     own: OneNode | None = running_node(development_folder())
     if own is not None and context == own.context:
         project = project_image()
@@ -82,4 +82,4 @@ def _images_of(context: str, environment: Mapping[str, str]) -> tuple[ImageNames
     image = environment.get(IMAGE_VARIABLE)
     if not image:
         raise RuntimeError(f"{CONTEXT_VARIABLE} is set: name an image that this cluster can pull in {IMAGE_VARIABLE}")
-    return ImageNames(scanplane=image, **OF_REGISTRIES), NoImageStore()
+    return ImageNames(scanplane=image, **OF_REGISTRIES), OutOfReach()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.cluster import Cluster
-from support.images import REPOSITORY, Image, ImageNames
+from support.images import REPOSITORY, ImageNames
 
 __all__ = ["kind_cluster", "kind_is_usable"]
 
@@ -27,17 +27,21 @@ def kind_is_usable() -> bool:
 
 
 @dataclass(frozen=True)
-class KindImages:
-    """The node's images are copied from the Docker engine's."""
+class KindNode:
+    """A node that is a container of the Docker engine, which its images are copied from."""
 
     cluster: str
+    is_in_reach: bool = True
 
-    def load_image(self, image: Image) -> None:
-        _run("kind", "load", "image-archive", str(image.archive), "--name", self.cluster)
+    def build(self, source: Path) -> str:
+        name = f"localhost/scanplane-previous:{self.cluster}"
+        _run("docker", "build", "--file", str(source / "images/Containerfile"), "--tag", name, str(source))
+        self.load_name(name)
+        return name
 
-    def tag_image(self, name: str, other: str) -> None:
-        _run("docker", "tag", name, other)
-        self.load_name(other)
+    def kill(self, container: str) -> None:
+        node = f"{self.cluster}-control-plane"
+        _run("docker", "exec", node, "ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container)
 
     def load_name(self, name: str) -> None:
         """Copy the engine's image *name*."""
@@ -49,7 +53,7 @@ def kind_cluster(servers: Mapping[str, str]) -> Iterator[Cluster]:
     """Make a cluster with this checkout's image and those of *servers*, and delete it afterwards. Raises RuntimeError."""
     name = f"scanplane-test-{secrets.token_hex(3)}"
     project = f"localhost/scanplane:{name}"
-    store = KindImages(name)
+    node = KindNode(name)
     with tempfile.TemporaryDirectory(prefix="scanplane-kind-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         try:
@@ -57,11 +61,11 @@ def kind_cluster(servers: Mapping[str, str]) -> Iterator[Cluster]:
                 "kind", "create", "cluster", "--name", name, "--kubeconfig", str(kubeconfig), "--wait", _STARTED_WITHIN
             )
             _run("docker", "build", "--file", "images/Containerfile", "--tag", project, ".")
-            store.load_name(project)
+            node.load_name(project)
             for image in servers.values():
                 _run("docker", "pull", "--quiet", image)
-                store.load_name(image)
-            yield Cluster(kubeconfig, f"{name}-control-plane", ImageNames(scanplane=project, **servers), store)
+                node.load_name(image)
+            yield Cluster(kubeconfig, f"{name}-control-plane", ImageNames(scanplane=project, **servers), node)
         finally:
             _run("kind", "delete", "cluster", "--name", name, "--kubeconfig", str(kubeconfig))
 

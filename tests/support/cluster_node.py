@@ -29,7 +29,7 @@ from support import cluster_certificates, cluster_components
 from support.cluster_cgroups import make_control_groups, remove_control_groups
 from support.cluster_components import ADMINISTRATOR, DNS_READY_PORT, NODE, Node, context_name
 from support.cluster_network import connect
-from support.images import Image, project_image, server_images
+from support.images import Image, previous_image, project_image, server_images
 from support.kubernetes_build import kubernetes_binary, program_on_hand, say
 
 __all__ = ["PROGRAMS_OF_THE_NODE", "OneNode", "all_images", "clear", "running_node", "start_node", "why_not"]
@@ -65,6 +65,7 @@ class OneNode:
     """Id of the process whose end is the end of the cluster."""
     begun: str
     """When that process began, as the kernel counts; tells it from a later one with the same id."""
+    is_in_reach: bool = True
 
     @property
     def kubeconfig(self) -> Path:
@@ -92,6 +93,16 @@ class OneNode:
     def tag_image(self, name: str, other: str) -> None:
         """Make the image *name* known as *other* too. Raises RuntimeError."""
         self._ctr("images", "tag", "--force", name, other)
+
+    def build(self, source: Path) -> str:
+        """Make the image of another version from its *source*, load it and return its name. Raises RuntimeError."""
+        image = previous_image(source)
+        self.load_image(image)
+        return image.names[0]
+
+    def kill(self, container: str) -> None:
+        """End the first process of a container with SIGKILL, which nobody inside can. Raises RuntimeError."""
+        self._ctr("tasks", "kill", "--signal", "SIGKILL", container)
 
     def logs(self, component: str, lines: int = 12) -> str:
         """Return the end of a component's log."""

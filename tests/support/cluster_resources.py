@@ -23,7 +23,7 @@ metadata: {name: massive}
 spec:
   provider: Massive
   label: recorded
-  massive: {endpoint: "ENDPOINT", restEndpoint: "REST", apiKeySecretRef: {name: SECRET, key: apiKey}}
+  massive: {feed: RealTime, endpoint: "ENDPOINT", restEndpoint: "REST", apiKeySecretRef: {name: SECRET, key: apiKey}}
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Market

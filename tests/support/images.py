@@ -22,7 +22,7 @@ from pathlib import Path
 from support.kubernetes_build import kubernetes_binary, say, scanplane_cache
 from support.wheels import wheelhouse
 
-__all__ = ["Image", "ImageNames", "image_names", "project_image", "server_images"]
+__all__ = ["Image", "ImageNames", "image_names", "previous_image", "project_image", "server_images"]
 
 Report = Callable[[str], None]
 
@@ -84,31 +84,43 @@ def project_image(report: Report = say) -> Image:
 
     Raises RuntimeError with the end of a program's output when it can't be made.
     """
+    return _image_of(REPOSITORY, "scanplane", report)
+
+
+def previous_image(source: Path, report: Report = say) -> Image:
+    """Return the image of another version of this project, made by its own Containerfile from its own *source*.
+
+    Raises RuntimeError with the end of a program's output when it can't be made.
+    """
+    return _image_of(source, "scanplane-previous", report)
+
+
+def _image_of(source: Path, name: str, report: Report) -> Image:
     with _only_one():
-        digest = _digest("base", *_contents())
-        image = Image((f"localhost/scanplane:{digest}", "localhost/scanplane:test"), _archive_of("scanplane", digest))
+        digest = _digest("base", *_contents(source))
+        image = Image((f"localhost/{name}:{digest}", f"localhost/{name}:test"), _archive_of(name, digest))
         if not image.archive.exists():
             base = _base(report)
-            wheels = wheelhouse(REPOSITORY, PYTHON, report)
-            report("Building the project's image ...")
+            wheels = wheelhouse(source, PYTHON, report)
+            report(f"Building the image {name} ...")
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="scanplane-image-") as temporary:
-                _copy_context(Path(temporary), wheels)
-                _build("images/Containerfile", Path(temporary), {"BASE": base}, image)
-            _keep_newest(image.archive)
+                _copy_context(source, Path(temporary), wheels)
+                _build(str(Path(temporary) / "images/Containerfile"), Path(temporary), {"BASE": base}, image)
+            _keep_newest(name, image.archive.parent)
             _prune()
             size = image.archive.stat().st_size / 1e6
             report(f"Built {image.names[0]} in {time.monotonic() - begun:.1f} s ({size:.0f} MB unpacked).")
     return image
 
 
-def _contents() -> Iterator[str]:
-    """Give path and digest of every file that the project's image is made of."""
+def _contents(source: Path) -> Iterator[str]:
+    """Give path and digest of every file that an image of *source* is made of."""
     for name in CONTEXT:
-        top = REPOSITORY / name
+        top = source / name
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and "__pycache__" not in path.parts:
-                yield str(path.relative_to(REPOSITORY))
+                yield str(path.relative_to(source))
                 yield hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -182,15 +194,15 @@ def _root_file_system(name: str, report: Report) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _copy_context(context: Path, wheels: Path) -> None:
+def _copy_context(source: Path, context: Path, wheels: Path) -> None:
     """Copy what the Containerfile needs; wheels are linked where the file system allows it."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in CONTEXT:
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, context / name, ignore=ignored)
+        part = source / name
+        if part.is_dir():
+            shutil.copytree(part, context / name, ignore=ignored)
         else:
-            shutil.copy2(source, context / name)
+            shutil.copy2(part, context / name)
     shutil.copytree(wheels, context / "wheels", copy_function=_link_or_copy)
 
 
@@ -215,13 +227,12 @@ def _build(recipe: str, context: Path, arguments: Mapping[str, str], image: Imag
     part.rename(image.archive)
 
 
-def _keep_newest(archive: Path) -> None:
-    archives = sorted(archive.parent.glob("scanplane-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in archives[ARCHIVES_KEPT:]:
+def _keep_newest(name: str, folder: Path) -> None:
+    archives = [path for path in folder.glob(f"{name}-*.tar") if path.stem.rpartition("-")[0] == name]
+    for old in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[ARCHIVES_KEPT:]:
         old.unlink(missing_ok=True)
-        name = old.stem.replace("-", ":")
         with contextlib.suppress(RuntimeError):  # buildah's store was emptied meanwhile
-            _buildah("rmi", f"localhost/{name}")
+            _buildah("rmi", f"localhost/{name}:{old.stem.rpartition('-')[2]}")
 
 
 def _prune() -> None:

@@ -1,16 +1,19 @@
 """A namespace of a real cluster with the chart in it, as its user sees it: apply, wait for conditions, read boards."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.chart import CHART, set_values
-from support.cluster import Cluster, CommandFailedError
+import httpx
 
-__all__ = ["KINDS", "ScannersNamespace", "installed", "restricted_namespace", "wait_until"]
+from support.chart import CHART, set_values
+from support.cluster import Cluster
+
+__all__ = ["KINDS", "ScannersNamespace", "installed", "restricted_namespace", "table_rows", "wait_until"]
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 KINDS = ("dataplanes", "feeds", "markets", "subscriptions", "scanners")
@@ -20,11 +23,12 @@ SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "1Gi
 
 
 class ScannersNamespace:
-    """Scanplane, installed in *namespace*."""
+    """Scanplane, installed in *namespace*; *api* is a client of the cluster's API server."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, api: httpx.Client) -> None:
         self.cluster = cluster
         self.namespace = namespace
+        self._api = api
 
     def kubectl(self, *arguments: str, document: str | None = None, patience_s: float = 60) -> str:
         """Run kubectl in the namespace and return its output."""
@@ -75,28 +79,44 @@ class ScannersNamespace:
 
     def pods(self, instance: str) -> set[str]:
         """Return the names of the pods of a role instance that are not about to end."""
-        items = self.get("pods", f"--selector=app.kubernetes.io/instance={instance}")["items"]
-        return {item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]}
+        return {name for name, pod in self._pods(instance).items() if "deletionTimestamp" not in pod["metadata"]}
 
-    def ask(self, service: str, path: str) -> dict[str, Any]:
-        """Return what a Service answers, through the API server; empty where it does not answer."""
-        proxy = f"/api/v1/namespaces/{self.namespace}/services/{service}/proxy/{path}"
+    def all_pods(self, instance: str) -> set[str]:
+        """Return the names of the pods of a role instance, of those too that are about to end."""
+        return set(self._pods(instance))
+
+    def _pods(self, instance: str) -> dict[str, dict[str, Any]]:
+        items = self.get("pods", f"--selector=app.kubernetes.io/instance={instance}")["items"]
+        return {item["metadata"]["name"]: item for item in items}
+
+    def kill(self, pod: str) -> None:
+        """End the process of a pod's only container with SIGKILL."""
+        (container,) = self.get(f"pod/{pod}")["status"]["containerStatuses"]
+        self.cluster.runtime.kill(container["containerID"].rpartition("/")[2])
+
+    def ask(self, place: str, path: str) -> dict[str, Any]:
+        """Return what ``services/NAME:PORT`` or ``pods/NAME:PORT`` answers, through the API server; empty where it does not."""
         try:
-            return dict(json.loads(self.cluster.kubectl("get", "--raw", proxy)))
-        except (CommandFailedError, ValueError):
+            answer = self._api.get(f"/api/v1/namespaces/{self.namespace}/{place}/proxy/{path}")
+            return dict(answer.json()) if answer.is_success else {}
+        except (httpx.TransportError, ValueError):
             return {}
 
     def simulator(self) -> dict[str, Any]:
         """Return the simulated provider's status; empty while it does not answer."""
-        return self.ask("scanplane-simulator:8765", "simulator/status")
+        return self.ask("services/scanplane-simulator:8765", "simulator/status")
 
     def board(self, name: str) -> dict[str, Any]:
         """Return a board of market ``us-stocks`` as the gateway's Service gives it."""
-        return self.ask("scanplane-gateway:8080", f"v1/boards/us-stocks/{name}")
+        return self.ask("services/scanplane-gateway:8080", f"v1/boards/us-stocks/{name}")
 
     def roles(self) -> dict[str, dict[str, Any]]:
         """Return the status of every role instance, as the gateway gives it."""
-        return dict(self.ask("scanplane-gateway:8080", "v1/status").get("roles", {}))
+        return dict(self.ask("services/scanplane-gateway:8080", "v1/status").get("roles", {}))
+
+    def role(self, pod: str) -> dict[str, Any]:
+        """Return what the role in a pod says of itself; empty while it does not answer."""
+        return self.ask(f"pods/{pod}:8081", "status")
 
     def resources(self) -> dict[str, str]:
         """Return the uid of every custom resource by kind and name."""
@@ -104,9 +124,24 @@ class ScannersNamespace:
         return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
 
     def operator_log(self) -> list[dict[str, Any]]:
-        """Return the records of the operator's log."""
-        lines = self.kubectl("logs", "deployment/scanplane-operator").splitlines()
-        return [json.loads(line) for line in lines]
+        """Return the records of the operator's log; every line of it has to be one."""
+        lines = self.kubectl("logs", "deploy/scanplane-operator").splitlines()
+        return [dict(json.loads(line)) for line in lines]
+
+
+def table_rows(text: str) -> dict[str, dict[str, str]]:
+    """Return the rows of the tables that ``kubectl get`` prints, cells by heading, by the row's name without its group."""
+    rows: dict[str, dict[str, str]] = {}
+    for table in text.strip().split("\n\n"):
+        heading, *lines = table.splitlines()
+        begins = [match.start() for match in re.finditer(r"(?<!\S)\S", heading)]
+        ends = [*begins[1:], None]
+        for line in lines:
+            cells = [line[begin:end].strip() for begin, end in zip(begins, ends, strict=True)]
+            row = dict(zip(heading.split(), cells, strict=True))
+            kind, _, name = row["NAME"].partition("/")
+            rows[f"{kind.partition('.')[0]}/{name}"] = row
+    return rows
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S, pause_s: float = 0.2) -> None:
@@ -157,4 +192,5 @@ def installed(cluster: Cluster, values: Mapping[str, object], *, chart: Path = C
         }
         arguments = ["install", "scanplane", str(chart), "--namespace", namespace, *set_values(everything)]
         cluster.helm(*arguments, "--wait", f"--timeout={PATIENCE_S:.0f}s", patience_s=PATIENCE_S + 20)
-        yield ScannersNamespace(cluster, namespace)
+        with cluster.api() as api:
+            yield ScannersNamespace(cluster, namespace, api)
