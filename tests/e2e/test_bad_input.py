@@ -192,6 +192,18 @@ def test_up_says_what_is_missing_to_run(tmp_path: Path) -> None:
     assert API_KEY not in str(outcome)
 
 
+def test_nothing_starts_with_a_data_plane_whose_tokens_are_missing(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "pipeline.yaml").read_text()
+    (folder / "pipeline.yaml").write_text(text.replace("port: 0", "port: 0, tokensSecretRef: {name: readers}"))
+    last = "scanplane: nothing starts with a DataPlane that is refused or can't be read: mend it first"
+    for command in (("up", folder), ("record", folder, "--output", "a.recording")):
+        outcome = scanplane(*command, folder=tmp_path)
+        assert outcome.code == 2
+        assert "tokensSecretRef: there is no Secret 'readers': create it with one key for each client" in outcome.err[0]
+        assert outcome.err[-1] == last
+        assert "listens" not in str(outcome)
+
+
 def test_up_says_that_its_port_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

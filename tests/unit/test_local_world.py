@@ -116,6 +116,61 @@ def test_a_secret_in_a_broken_file_stays_known(text: str) -> None:
         assert "first-key" not in repr(bad) + str(lines(bad))
 
 
+GUARDED = """
+apiVersion: scanplane.io/v1alpha1
+kind: DataPlane
+metadata: {name: default}
+spec: {gateway: {tokensSecretRef: {name: readers}}}
+"""
+READERS = """
+apiVersion: v1
+kind: Secret
+metadata: {name: readers}
+stringData: {alice: a-token}
+"""
+BAD_DATA_PLANES = {
+    "another Secret": GUARDED.replace("readers", "raeders"),
+    "another name": GUARDED.replace("default", "defualt"),
+    "no name": GUARDED.replace("{name: default}", "{}"),
+    "a name that is none": GUARDED.replace("default", "Default"),
+    "another kind": GUARDED.replace("DataPlane", "DataPlan"),
+    "another group": GUARDED.replace("scanplane.io", "scanplan.io"),
+    "an unknown field": GUARDED.replace("tokensSecretRef", "tokenSecretRef"),
+    "no spec": GUARDED[: GUARDED.index("spec")],
+    "half a document": GUARDED[: GUARDED.index("kind")],
+    "half a line": GUARDED[: GUARDED.index("tokens")],
+    "a list": "- a\n- b\n",
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA_PLANES)
+def test_nothing_starts_with_a_data_plane_that_cannot_be_used_as_it_is_written(case: str) -> None:
+    files = GOOD | {"readers.yaml": READERS, "data_plane.yaml": BAD_DATA_PLANES[case]}
+    world = world_of(files)
+    assert [line for line in lines(world) if line.startswith("data_plane.yaml:")], lines(world)
+    assert world.plan.is_withheld
+    assert hashes(world) == {}
+
+
+@pytest.mark.parametrize("case", [*BAD_DATA_PLANES, "nothing"])
+def test_a_bad_edit_of_the_data_plane_leaves_the_gateway_as_it_runs(case: str) -> None:
+    files = GOOD | {"readers.yaml": READERS, "data_plane.yaml": GUARDED}
+    good = world_of(files)
+    once = world_of(files | {"data_plane.yaml": BAD_DATA_PLANES.get(case, "")}, good)
+    twice = world_of(files | {"data_plane.yaml": "a: ["}, once)
+    for bad in (once, twice):
+        assert [line for line in lines(bad) if line.startswith("data_plane.yaml:")], lines(bad)
+        assert hashes(bad) == hashes(good)
+    removed = world_of(GOOD, twice)
+    assert lines(removed) == []
+    assert hashes(removed) == hashes(world_of(GOOD))
+
+
+def test_a_mistake_in_another_file_keeps_no_gateway_from_starting_as_its_data_plane_says() -> None:
+    files = GOOD | {"readers.yaml": READERS, "data_plane.yaml": GUARDED, "other.yaml": "a: ["}
+    assert "gateway" in hashes(world_of(files))
+
+
 def test_a_removed_file_takes_what_it_declared_with_it() -> None:
     good = world_of(GOOD)
     less = world_of({"feed.yaml": FEED}, good)

@@ -278,13 +278,87 @@ def test_a_cluster_needs_a_broker_and_a_cache() -> None:
     assert plan(inventory_of(data_plane)).findings == ()
 
 
+GUARDED = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: DataPlane
+metadata: {name: default}
+spec:
+  broker: {urlSecretRef: {name: services, key: broker}}
+  cache: {urlSecretRef: {name: services, key: cache}}
+  gateway: {tokensSecretRef: {name: readers}}
+"""
+KEY = {"massive": {"apiKey": "1"}}
+TOKENS = {"readers": {"alice": "2"}}
+SERVICES = {"services": {"broker": "3", "cache": "4"}}
+
+
+@pytest.mark.parametrize("home", Home)
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        (US_STOCKS + GUARDED, [Reason.SECRET_NOT_FOUND]),
+        (US_STOCKS + GUARDED.replace("{name: default}", "{name: defualt}"), [Reason.NOT_USED, Reason.SECRET_NOT_FOUND]),
+    ],
+)
+def test_a_refused_data_plane_is_not_taken_for_one_that_is_left_out(
+    text: str, reasons: list[Reason], home: Home
+) -> None:
+    planned = plan(inventory_of(text, home=home, secrets=KEY | SERVICES))
+    refused = [finding for finding in errors_of(planned.findings) if finding.key.kind is Kind.DATA_PLANE]
+    assert [finding.reason for finding in refused] == reasons
+    assert planned.is_withheld
+    assert planned.configurations == {}
+
+
+def test_nothing_runs_where_a_data_plane_is_so_malformed_that_its_settings_are_not_known() -> None:
+    malformed = frozenset({ResourceKey(Kind.DATA_PLANE, "default")})
+    assert plan(inventory_of(US_STOCKS, malformed=malformed)).configurations == {}
+
+
+@pytest.mark.parametrize("home", [Home.LOCAL, Home.PROCESSES])
+def test_a_refused_data_plane_leaves_what_runs_as_it_is(home: Home) -> None:
+    good = plan(inventory_of(US_STOCKS + GUARDED, home=home, secrets=KEY | SERVICES | TOKENS))
+    edited = (US_STOCKS + GUARDED).replace("readers", "raeders")
+    bad = inventory_of(edited, home=home, secrets=KEY | SERVICES | TOKENS, last_good=good.accepted)
+    assert errors_of(plan(bad).findings)
+    assert plan(bad).configurations == good.configurations
+
+    without = plan(inventory_of(US_STOCKS, home=home, secrets=KEY))
+    added = inventory_of(US_STOCKS + GUARDED, home=home, secrets=KEY | SERVICES, last_good=without.accepted)
+    assert errors_of(plan(added).findings)
+    assert plan(added).configurations == without.configurations
+
+
+def test_in_one_process_a_broker_and_a_cache_in_memory_serve_where_the_secrets_of_others_are_not_there() -> None:
+    planned = plan(inventory_of(US_STOCKS + GUARDED, secrets=KEY | TOKENS | {"services": {"cache": "4"}}))
+    assert [(finding.severity, finding.reason, str(finding)) for finding in planned.findings] == [
+        (
+            Severity.WARNING,
+            Reason.SECRET_NOT_FOUND,
+            "broker.urlSecretRef there is no key 'broker' of a Secret 'services' here: a broker in memory serves",
+        )
+    ]
+    services = planned.configurations["gateway"].services
+    assert services.broker_url is None
+    assert services.cache_url is not None
+
+
+@pytest.mark.parametrize("home", [Home.PROCESSES, Home.CLUSTER])
+def test_several_processes_need_the_broker_and_the_cache_that_are_named(home: Home) -> None:
+    planned = plan(inventory_of(US_STOCKS + GUARDED, home=home, secrets=KEY | TOKENS))
+    refused = [finding for finding in errors_of(planned.findings) if finding.key.kind is Kind.DATA_PLANE]
+    assert [str(finding) for finding in refused] == [
+        "broker.urlSecretRef.name there is no Secret 'services': create it with the key 'broker'",
+        "cache.urlSecretRef.name there is no Secret 'services': create it with the key 'cache'",
+    ]
+    assert planned.configurations == {}
+
+
 def test_a_data_plane_of_another_name_is_not_used_and_says_so() -> None:
-    data_plane = (
-        "apiVersion: scanplane.io/v1alpha1\nkind: DataPlane\nmetadata: {name: other}\nspec: {gateway: {port: 9999}}\n"
-    )
+    data_plane = "apiVersion: scanplane.io/v1alpha1\nkind: DataPlane\nmetadata: {name: other}\nspec: {}\n"
     planned = plan(inventory_of(data_plane))
     assert [finding.reason for finding in planned.findings] == [Reason.NOT_USED]
-    assert planned.configurations["gateway"].port == 8080  # type: ignore[union-attr]  # a gateway
 
 
 def test_the_table_of_calendars_is_that_of_the_library() -> None:

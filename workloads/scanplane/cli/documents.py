@@ -13,6 +13,7 @@ from rich.table import Table
 from scanplane.local.files import InputError, read_sources
 from scanplane.local.world import World, build_world
 from scanplane.plan.configuration import configuration_hash, secrets_of
+from scanplane.plan.inventory import Home
 from scanplane.resources.problems import render_problems
 
 __all__ = ["plan_files", "validate_files", "write_plan"]
@@ -43,7 +44,10 @@ def plan_files(paths: Sequence[Path], output: Path | None, namespace: str) -> in
         sys.stderr.write(f"scanplane: {namespace!r} is no namespace: use lower-case letters, digits and hyphens\n")
         return 2
     try:
-        world = build_world(read_sources(paths), os.environ, namespace=namespace, assume_secrets=output is None)
+        home, assume_secrets = (Home.LOCAL, True) if output is None else (Home.PROCESSES, False)
+        world = build_world(
+            read_sources(paths), os.environ, namespace=namespace, home=home, assume_secrets=assume_secrets
+        )
         if output is not None:
             write_plan(world, output)
     except InputError as error:

@@ -13,7 +13,7 @@ from scanplane.feeds.factory import open_feed
 from scanplane.feeds.replay.recorder import Recorded, record
 from scanplane.feeds.replay.recording import RecordingError
 from scanplane.local.files import InputError, read_sources
-from scanplane.local.world import World, build_world
+from scanplane.local.world import WITHHELD, World, build_world
 from scanplane.plan.configuration import ListenerConfiguration, MassiveConnection
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
@@ -62,6 +62,8 @@ def _chosen(world: World, name: str | None) -> ListenerConfiguration:
         return chosen
     if world.problems:
         sys.stderr.write(render_problems(world.problems) + "\n")
+    if world.plan.is_withheld:
+        raise InputError(WITHHELD)
     known = ", ".join(sorted(listeners))
     wanted = "several Feeds can be recorded" if name is None and listeners else f"there is no Feed '{name}' to record"
     if name is None and not listeners:

@@ -17,7 +17,7 @@ from scanplane.gateway.role import Gateway
 from scanplane.local.files import Fingerprint, InputError, fingerprint, read_sources
 from scanplane.local.roles import make_role
 from scanplane.local.supervisor import Change, Supervisor
-from scanplane.local.world import NAMESPACE, World, build_world
+from scanplane.local.world import NAMESPACE, WITHHELD, World, build_world
 from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     ListenerConfiguration,
@@ -90,7 +90,8 @@ class Home:
         if self._world is None and not any(name != "gateway" for name in world.plan.configurations):
             for problem in world.problems:
                 _LOG.error("%s", problem)
-            raise InputError("nothing to run: it takes a Feed, a Market and a Subscription that are accepted")
+            nothing = "nothing to run: it takes a Feed, a Market and a Subscription that are accepted"
+            raise InputError(WITHHELD if world.plan.is_withheld else nothing)
         return world
 
     async def run(self, world: World, telemetry: Telemetry, stop: asyncio.Event) -> None:

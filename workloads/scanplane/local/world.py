@@ -13,6 +13,7 @@ from scanplane.plan.configuration import SecretKey
 from scanplane.plan.inventory import Finding, Home, Inventory, ResourceKey, Severity
 from scanplane.plan.planner import Plan, plan
 from scanplane.plan.scanner_checks import check_scanner_texts
+from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.documents import (
@@ -32,9 +33,12 @@ from scanplane.resources.subscription import Subscription
 from scanplane.roles.interface import SecretMissingError
 from scanplane.roles.secrets import MappingSecrets, secret_digests
 
-__all__ = ["NAMESPACE", "World", "build_world"]
+__all__ = ["NAMESPACE", "WITHHELD", "World", "build_world"]
 
 NAMESPACE = "default"
+WITHHELD = "nothing starts with a DataPlane that is refused or can't be read: mend it first"
+"""What to say of a plan that is withheld."""
+_DATA_PLANE = ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME)
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -59,9 +63,10 @@ def build_world(
     before: World | None = None,
     *,
     namespace: str = NAMESPACE,
+    home: Home = Home.LOCAL,
     assume_secrets: bool = False,
 ) -> World:
-    """Plan what *sources* declare; *before* is the world that runs now, whose good versions outlive bad edits.
+    """Plan what *sources* declare for *home*; *before* is the world that runs now, whose good versions outlive bad edits.
 
     *assume_secrets* takes every Secret that is referred to for there: what can be said without running anything.
     """
@@ -80,7 +85,7 @@ def build_world(
     planned = plan(
         Inventory(
             namespace=namespace,
-            home=Home.LOCAL,
+            home=home,
             data_planes=tuple(each for each in resources if isinstance(each, DataPlane)),
             feeds=tuple(each for each in resources if isinstance(each, Feed)),
             markets=tuple(each for each in resources if isinstance(each, Market)),
@@ -88,7 +93,7 @@ def build_world(
             scanners=tuple(each for each in resources if isinstance(each, Scanner)),
             secrets=secret_digests(known),
             last_good=before.plan.accepted if before is not None else {},
-            malformed=frozenset(ResourceKey(each.kind, each.name) for each in documents.declared) - located.keys(),
+            malformed=frozenset(_declared(documents) - located.keys()),
         )
     )
     texts = [problem for each in documents.malformed for problem in _text_problems(each)]
@@ -122,12 +127,20 @@ def _kept(documents: Documents, broken: AbstractSet[str], before: World | None) 
     """Return the running versions of what is declared wrongly now, or stood in a file that cannot be read now."""
     if before is None:
         return {}
-    declared = {ResourceKey(each.kind, each.name) for each in documents.declared}
+    declared = _declared(documents)
+    if any(key.kind is Kind.DATA_PLANE for key in declared):
+        declared.add(_DATA_PLANE)  # one of another name is not used, and no reason to go on with none at all
     return {
         key: resource
         for key, resource in before.plan.accepted.items()
         if key in declared or before.files[key] in broken
     }
+
+
+def _declared(documents: Documents) -> set[ResourceKey]:
+    """Return what is declared, well or badly; what can't be read at all may be the DataPlane."""
+    found = {ResourceKey(each.kind, each.name) for each in documents.declared}
+    return found | ({_DATA_PLANE} if Kind.DATA_PLANE in documents.doubtful else set())
 
 
 def _kept_secrets(broken: AbstractSet[str], before: World | None) -> dict[str, SecretDocument]:

@@ -8,7 +8,7 @@ from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
 from scanplane.plan.calendars import CALENDARS
 from scanplane.plan.configuration import config_map_keys
 from scanplane.plan.inventory import Finding, Home, Reason
-from scanplane.plan.services import DEFAULT_NAME
+from scanplane.plan.services import DEFAULT_NAME, is_there, services_named
 from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.feed import Feed
@@ -36,16 +36,24 @@ def check_data_plane(data_plane: DataPlane, acceptance: Acceptance) -> list[Find
             judgement.refuse(Reason.SERVICE_REQUIRED, "spec.broker", "a cluster needs a broker: set urlSecretRef")
         if spec.cache is None:
             judgement.refuse(Reason.SERVICE_REQUIRED, "spec.cache", "a cluster needs a cache: set urlSecretRef")
-    if spec.broker is not None:
-        _check_secret(spec.broker.url_secret_ref, "spec.broker.urlSecretRef", acceptance, judgement)
-    if spec.cache is not None:
-        _check_secret(spec.cache.url_secret_ref, "spec.cache.urlSecretRef", acceptance, judgement)
+    for service, url in services_named(spec):
+        _check_service(service, url, acceptance, judgement)
     tokens = spec.gateway.tokens_secret_ref if spec.gateway is not None else None
     if tokens is not None and tokens.name not in acceptance.inventory.secrets:
         judgement.refuse(
             Reason.SECRET_NOT_FOUND, "spec.gateway.tokensSecretRef", _no_secret(tokens.name, "one key for each client")
         )
     return judgement.findings
+
+
+def _check_service(service: str, url: SecretKeyReference, acceptance: Acceptance, judgement: Judgement) -> None:
+    """A broker or cache whose Secret is not there is missing, but in one process, where one in memory serves."""
+    path = f"spec.{service}.urlSecretRef"
+    if acceptance.inventory.home is not Home.LOCAL:
+        _check_secret(url, path, acceptance, judgement)
+    elif not is_there(acceptance.inventory, url):
+        message = f"there is no key '{url.key}' of a Secret '{url.name}' here: a {service} in memory serves"
+        judgement.warn(Reason.SECRET_NOT_FOUND, path, message)
 
 
 def check_feed(feed: Feed, acceptance: Acceptance) -> list[Finding]:

@@ -16,9 +16,15 @@ __all__ = ["Finding", "Home", "Inventory", "Reason", "ResourceKey", "Severity", 
 
 
 class Home(enum.StrEnum):
-    """Where the plan will run; a cluster needs a real broker and cache."""
+    """Where the plan will run.
+
+    ``LOCAL`` is one process, which has a broker and a cache in memory: they serve where the DataPlane names none, and where
+    the Secret of the one that it names is not there. ``PROCESSES`` are several processes of one machine. ``CLUSTER`` needs a
+    DataPlane with a real broker and cache.
+    """
 
     LOCAL = "Local"
+    PROCESSES = "Processes"
     CLUSTER = "Cluster"
 
 

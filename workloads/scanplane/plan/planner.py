@@ -9,7 +9,7 @@ from scanplane.plan.analyzers import analyzer_configurations, massive_feed_of
 from scanplane.plan.checks import check_data_plane, check_feed, check_market, check_subscription
 from scanplane.plan.configuration import RoleConfiguration
 from scanplane.plan.gateways import gateway_configuration
-from scanplane.plan.inventory import Finding, Inventory, Reason, ResourceKey
+from scanplane.plan.inventory import Finding, Home, Inventory, Reason, ResourceKey
 from scanplane.plan.listeners import listener_configurations
 from scanplane.plan.scanner_checks import check_scanner
 from scanplane.plan.services import DEFAULT_NAME
@@ -21,11 +21,15 @@ __all__ = ["Plan", "plan"]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What should run, by instance name; what was found; and the versions in use (the next plan's ``last_good``)."""
+    """What should run, by instance name; what was found; and the versions in use (the next plan's ``last_good``).
+
+    ``is_withheld`` says that nothing should run for want of an accepted DataPlane.
+    """
 
     configurations: Mapping[str, RoleConfiguration]
     findings: tuple[Finding, ...]
     accepted: Mapping[ResourceKey, Resource]
+    is_withheld: bool = False
 
     @property
     def data_plane(self) -> DataPlane | None:
@@ -52,16 +56,33 @@ def plan(inventory: Inventory) -> Plan:
     accept(acceptance, inventory.subscriptions, check_subscription, acceptance.subscriptions)
     accept(acceptance, inventory.scanners, check_scanner, acceptance.scanners)
     acceptance.findings.extend(_references_without_provider(acceptance))
-    configurations: list[RoleConfiguration] = [
-        *listener_configurations(acceptance),
-        *analyzer_configurations(acceptance),
-        gateway_configuration(acceptance),
-    ]
+    is_withheld = _is_withheld(acceptance)
+    configurations: list[RoleConfiguration] = []
+    if not is_withheld:
+        configurations += listener_configurations(acceptance)
+        configurations += analyzer_configurations(acceptance)
+        configurations.append(gateway_configuration(acceptance))
     return Plan(
         configurations={configuration.name: configuration for configuration in configurations},
         findings=tuple(sorted(acceptance.findings)),
         accepted=acceptance.accepted(),
+        is_withheld=is_withheld,
     )
+
+
+def _is_withheld(acceptance: Acceptance) -> bool:
+    """Whether nothing may run for want of a DataPlane.
+
+    Without a cluster it may be left out. One that is written and refused must not be taken for left out, though: the gateway
+    would let in everyone whom its tokens keep out. What runs already, with no DataPlane or with the last good one, goes on.
+    """
+    inventory = acceptance.inventory
+    if DEFAULT_NAME in acceptance.data_planes:
+        return False
+    if inventory.home is Home.CLUSTER:
+        return True
+    is_written = inventory.data_planes or any(key.kind is Kind.DATA_PLANE for key in inventory.malformed)
+    return bool(is_written) and not inventory.last_good
 
 
 def _references_without_provider(acceptance: Acceptance) -> list[Finding]:

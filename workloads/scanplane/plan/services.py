@@ -7,12 +7,22 @@ import msgspec
 
 from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import SecretKey, Services
-from scanplane.plan.inventory import Inventory
+from scanplane.plan.inventory import Home, Inventory
 from scanplane.resources.common import SecretKeyReference, duration_ns
 from scanplane.resources.data_plane import DataPlane, DataPlaneSpec, LogLevel, Telemetry
 from scanplane.resources.kinds import Kind
 
-__all__ = ["DEFAULT_NAME", "credentials_digest", "data_plane_spec", "digest", "secret_key", "services_of", "sources_of"]
+__all__ = [
+    "DEFAULT_NAME",
+    "credentials_digest",
+    "data_plane_spec",
+    "digest",
+    "is_there",
+    "secret_key",
+    "services_named",
+    "services_of",
+    "sources_of",
+]
 
 DEFAULT_NAME = "default"
 
@@ -28,14 +38,31 @@ def data_plane_spec(acceptance: Acceptance) -> DataPlaneSpec:
     return DataPlaneSpec() if data_plane is None else data_plane.spec
 
 
+def services_named(spec: DataPlaneSpec) -> list[tuple[str, SecretKeyReference]]:
+    """Return what a DataPlane names of ``broker`` and ``cache``, each with the Secret key of its URL."""
+    named = (("broker", spec.broker), ("cache", spec.cache))
+    return [(name, service.url_secret_ref) for name, service in named if service is not None]
+
+
+def is_there(inventory: Inventory, reference: SecretKeyReference) -> bool:
+    """Whether the Secret and the key in it are there."""
+    return reference.key in inventory.secrets.get(reference.name, {})
+
+
 def services_of(acceptance: Acceptance) -> Services:
     """Return broker, cache and telemetry with every default decided."""
     spec = data_plane_spec(acceptance)
     telemetry = spec.telemetry or Telemetry()
+    inventory = acceptance.inventory
+    urls = {
+        name: secret_key(url)
+        for name, url in services_named(spec)
+        if inventory.home is not Home.LOCAL or is_there(inventory, url)
+    }
     return Services(
-        namespace=acceptance.inventory.namespace,
-        broker_url=secret_key(spec.broker.url_secret_ref) if spec.broker is not None else None,
-        cache_url=secret_key(spec.cache.url_secret_ref) if spec.cache is not None else None,
+        namespace=inventory.namespace,
+        broker_url=urls.get("broker"),
+        cache_url=urls.get("cache"),
         log_level=telemetry.log_level or LogLevel.INFO,
         otlp_endpoint=telemetry.otlp_endpoint,
         trace_ratio=0.01 if telemetry.trace_ratio is None else telemetry.trace_ratio,

@@ -129,12 +129,22 @@ class DataPlaneSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 
     broker: (
         Annotated[
-            Broker, Meta(description="The broker. In one process (scanplane up) one in memory serves if left out.")
+            Broker,
+            Meta(
+                description="The broker. In one process (scanplane up) one in memory serves if it is left out, or its Secret "
+                "is not there."
+            ),
         ]
         | None
     ) = None
     cache: (
-        Annotated[Cache, Meta(description="The cache. In one process (scanplane up) one in memory serves if left out.")]
+        Annotated[
+            Cache,
+            Meta(
+                description="The cache. In one process (scanplane up) one in memory serves if it is left out, or its Secret "
+                "is not there."
+            ),
+        ]
         | None
     ) = None
     gateway: Annotated[Gateway, Meta(description="The gateway.")] | None = None

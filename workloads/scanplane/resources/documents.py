@@ -111,7 +111,10 @@ class MalformedResource(Struct, frozen=True):
 
 
 class Documents(Struct, frozen=True):
-    """What some texts hold. ``notes`` are no mistakes: they say what was left aside, and why."""
+    """What some texts hold. ``notes`` are no mistakes: they say what was left aside, and why.
+
+    ``doubtful`` are the kinds of which something may stand there that can't be read so far as to have a name.
+    """
 
     resources: tuple[LocatedResource, ...]
     secrets: tuple[SecretDocument, ...]
@@ -119,6 +122,7 @@ class Documents(Struct, frozen=True):
     notes: tuple[Problem, ...]
     declared: tuple[Declared, ...]
     malformed: tuple[MalformedResource, ...] = ()
+    doubtful: frozenset[Kind] = frozenset()
 
 
 def parse_documents(sources: Sequence[SourceText]) -> Documents:
@@ -127,6 +131,7 @@ def parse_documents(sources: Sequence[SourceText]) -> Documents:
     for source in sources:
         documents, problems = read_documents(source)
         parsing.problems += problems
+        parsing.doubtful |= set(Kind) if problems else set()
         for document in documents:
             parsing.take(document, document.root)
         if not documents and not problems:
@@ -140,6 +145,7 @@ def parse_documents(sources: Sequence[SourceText]) -> Documents:
         notes=tuple(parsing.notes),
         declared=tuple(parsing.declared),
         malformed=tuple(parsing.malformed),
+        doubtful=frozenset(parsing.doubtful),
     )
 
 
@@ -213,11 +219,13 @@ class _Parsing:
         self.notes: list[Problem] = []
         self.declared: list[Declared] = []
         self.malformed: list[MalformedResource] = []
+        self.doubtful: set[Kind] = set()
         self._seen: dict[tuple[str, str | None, str], Problem] = {}
 
     def take(self, document: YamlDocument, root: Node) -> None:
         """Take one document, or one item of a List."""
         if not isinstance(root, MappingNode):
+            self.doubtful |= set(Kind)
             self._note(self.problems, document, root, "a document must be a mapping with apiVersion, kind and metadata")
             return
         located = locate_value(document, root)
@@ -238,6 +246,7 @@ class _Parsing:
             name = _identity(plain)[0]
             self._note(self.notes, document, root, f"ignored: {version} {kind}{f' {name}' if name else ''}")
         elif findings:
+            self.doubtful |= {Kind(kind)} if kind in _KIND_NAMES else set(Kind)
             self._report(findings, locator)
         else:
             self._take_resource(Kind(kind), plain, located, locator)
@@ -256,6 +265,7 @@ class _Parsing:
             self.malformed.append(MalformedResource(kind, plain, wrong, locator))
         name, namespace = _identity(plain)
         if name is None:
+            self.doubtful.add(kind)
             return
         self.declared.append(Declared(kind, namespace, name))
         if self._is_repeated(kind.value, namespace, name, locator) or findings or located.problems:
