@@ -78,9 +78,10 @@ def data_plane(**spec: object) -> Document:
 
 
 def feed(name: str = "massive", **massive: object) -> Document:
-    """Return a Feed of the real provider."""
+    """Return a Feed of the real provider; the account allows as many connections as there can be."""
     key = {"apiKeySecretRef": {"name": "massive", "key": "apiKey"}}
-    return _document("Feed", name, spec={"provider": "Massive", "massive": {"feed": "RealTime", **key, **massive}})
+    settings = {"feed": "RealTime", **key, **massive}
+    return _document("Feed", name, spec={"provider": "Massive", "maxConnections": 100, "massive": settings})
 
 
 def market(name: str = "us-stocks", **spec: object) -> Document:

@@ -13,7 +13,10 @@ SECOND_FEED = """
 apiVersion: scanplane.io/v1alpha1
 kind: Feed
 metadata: {name: other}
-spec: {provider: Massive, massive: {feed: Delayed, apiKeySecretRef: {name: massive, key: apiKey}}}
+spec:
+  provider: Massive
+  massive: {feed: Delayed, apiKeySecretRef: {name: massive, key: apiKey}}
+  maxConnections: 2
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Subscription
@@ -157,6 +160,100 @@ def errors_of(findings: tuple[Finding, ...]) -> list[Finding]:
 def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, key: str, reason: Reason, message: str) -> None:
     found = [finding for finding in plan(inventory_of(text)).findings if str(finding.key) == key]
     assert [(finding.reason, str(finding)) for finding in found] == [(reason, message)]
+
+
+def feeds_of_one_account(*names: str, key: str = "apiKey", asset_class: str = "Stocks", connections: int = 1) -> str:
+    """Return Feeds of one API key, each with a Market and a Subscription of its own, all of the Feed's name."""
+    return "---".join(
+        f"""
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {{name: {name}}}
+spec:
+  provider: Massive
+  massive: {{feed: RealTime, apiKeySecretRef: {{name: massive, key: {key}}}}}
+  maxConnections: {connections}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {{name: {name}}}
+spec: {{assetClass: {asset_class}}}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {{name: {name}}}
+spec: {{feedRef: {{name: {name}}}, marketRef: {{name: {name}}}, channels: [Trades], symbols: ["*"]}}
+"""
+        for name in names
+    )
+
+
+KEYS = {"massive": {"apiKey": "1", "other": "2"}}
+CONNECTIONS = [
+    pytest.param(feeds_of_one_account("a"), "", id="one"),
+    pytest.param(
+        feeds_of_one_account("b", "a").replace("  maxConnections: 1\n", ""),
+        "Subscription/b feedRef.name Feed 'a' holds the one connection that the account of this API key has for Stocks, "
+        "live and delayed together: take everything from one Feed, or write maxConnections: 2 in a Feed if the account "
+        "allows more",
+        id="two",
+    ),
+    pytest.param(feeds_of_one_account("a", "b", connections=2), "", id="two that the account allows"),
+    pytest.param(
+        feeds_of_one_account("a") + "---" + feeds_of_one_account("b", connections=2), "", id="one Feed says so for both"
+    ),
+    pytest.param(
+        feeds_of_one_account("a", "b", "c", connections=2),
+        "Subscription/c feedRef.name Feeds 'a', 'b' hold the 2 connections that the account of this API key has for "
+        "Stocks, live and delayed together: take everything from one Feed, or write maxConnections: 3 in a Feed if the "
+        "account allows more",
+        id="three where two are allowed",
+    ),
+    pytest.param(feeds_of_one_account("a") + "---" + feeds_of_one_account("b", key="other"), "", id="another account"),
+    pytest.param(
+        feeds_of_one_account("a") + "---" + feeds_of_one_account("b", asset_class="Crypto"),
+        "",
+        id="another asset class",
+    ),
+    pytest.param(
+        feeds_of_one_account("a", "b").replace("feedRef: {name: b}", "feedRef: {name: a}"),
+        "",
+        id="a Feed that nothing takes from",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CONNECTIONS)
+def test_no_more_feeds_are_used_than_the_account_allows_connections(text: str, expected: str) -> None:
+    planned = plan(inventory_of(text, secrets=KEYS))
+    assert [f"{finding.key} {finding}" for finding in planned.findings] == ([expected] if expected else [])
+    assert {finding.reason for finding in planned.findings} <= {Reason.TOO_MANY_CONNECTIONS}
+    listeners = {name for name in planned.configurations if name.startswith("listener-")}
+    assert "listener-a" in listeners
+    assert not {f"listener-{finding.key.name}" for finding in planned.findings} & listeners
+
+
+def test_who_holds_the_connection_keeps_it_whatever_is_added_or_edited() -> None:
+    before = plan(inventory_of(feeds_of_one_account("z"), secrets=KEYS))
+    both = feeds_of_one_account("a", "z")
+    added = plan(inventory_of(both, secrets=KEYS, last_good=before.accepted))
+    edited = both.replace("name: z}, channels: [Trades]", "name: z}, channels: [Trades, Quotes]")
+    assert edited != both
+    later = plan(inventory_of(edited, secrets=KEYS, last_good=added.accepted))
+    for planned in (added, later):
+        assert [str(finding.key) for finding in errors_of(planned.findings)] == ["Subscription/a"]
+        assert "listener-z" in planned.configurations
+
+
+def test_a_recording_takes_no_connection() -> None:
+    replay = """
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {name: b}
+spec: {provider: Replay, replay: {path: a.recording}}
+"""
+    assert plan(inventory_of(feeds_of_one_account("a", "b") + replay, secrets=KEYS)).findings == ()
 
 
 def test_a_mistake_in_one_scanner_leaves_the_others_running() -> None:

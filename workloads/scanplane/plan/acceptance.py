@@ -1,8 +1,8 @@
 """Which version of which resource counts: each is checked in the light of those that were accepted before it.
 
 The order is that of the references (DataPlane, Feed and Market, Subscription, Scanner). Within a kind those that run already as
-they are come first, so that nothing new displaces them, and then by name: of two resources that exclude each other always the
-same one wins. A resource whose newest version is bad keeps its last good one.
+they are come first, then those that run in another version, so that nothing new displaces them, and then by name: of two
+resources that exclude each other always the same one wins. A resource whose newest version is bad keeps its last good one.
 """
 
 from collections.abc import Callable, Iterable
@@ -77,7 +77,7 @@ def accept(
 
     Findings about a newest version are kept even when its last good version goes on in its place.
     """
-    for resource in sorted(resources, key=lambda each: (not _runs_already(acceptance, each), each.metadata.name)):
+    for resource in sorted(resources, key=lambda each: (_newness(acceptance, each), each.metadata.name)):
         findings = list(check(resource, acceptance))
         acceptance.findings.extend(findings)
         version = resource if not _has_errors(findings) else _last_good(acceptance, resource, check)
@@ -85,10 +85,12 @@ def accept(
             into[resource.metadata.name] = version
 
 
-def _runs_already(acceptance: Acceptance, resource: AnyResource) -> bool:
-    """Whether this very version was accepted before."""
+def _newness(acceptance: Acceptance, resource: AnyResource) -> int:
+    """Return 0 where this very version was accepted before, 1 where another was, 2 where none was."""
     version = acceptance.inventory.last_good.get(key_of(resource))
-    return isinstance(version, type(resource)) and version.spec == resource.spec
+    if not isinstance(version, type(resource)):
+        return 2
+    return 0 if version.spec == resource.spec else 1
 
 
 def _has_errors(findings: Iterable[Finding]) -> bool:

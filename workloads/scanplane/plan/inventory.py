@@ -83,6 +83,7 @@ class Reason(enum.StrEnum):
     CONFLICTING_DELIVERY = "ConflictingDelivery"
     CONFLICTING_ASSET_CLASS = "ConflictingAssetClass"
     OVERLAPPING_FEEDS = "OverlappingFeeds"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
     REFERENCE_WITHOUT_PROVIDER = "ReferenceWithoutProvider"
     SERVICE_REQUIRED = "ServiceRequired"
     NOT_USED = "NotUsed"

@@ -128,8 +128,9 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         Annotated[
             int,
             Meta(
-                description="How many connections the account allows at once for one asset class. "
-                "1 when left out; Scanplane never opens more than one for a Feed.",
+                description="How many connections the account of the API key allows at once for one asset class, those of "
+                "live and delayed feeds together. 1 when left out; of Feeds with the same key the largest counts. "
+                "Scanplane never opens more than one for a Feed, and a Subscription that would take one more is refused.",
                 ge=1,
                 le=100,
             ),
