@@ -117,7 +117,7 @@ LASTING = ("price", "open", "high", "low", "volume", "vwap")
 
 def two_feeds(urls: Sequence[str], counts: int) -> str:
     feeds = [
-        massive_feed(url).replace("name: simulated", f"name: {name}")
+        massive_feed(url).replace("name: simulated", f"name: {name}").replace("spec:", "spec:\n  maxConnections: 2")
         for url, name in zip(urls, ("first", "second"), strict=True)
     ]
     text = pipeline("\n---\n".join(feeds), ["SecondAggregates"], SCANNERS, interval="60s", partitions=counts)

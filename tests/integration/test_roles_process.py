@@ -30,7 +30,6 @@ CONFIGURATION = GatewayConfiguration(
         export_interval_ns=10_000_000_000,
     ),
     port=0,
-    replicas=1,
     tokens_secret=None,
     max_clients=10,
     max_client_bytes=65_536,

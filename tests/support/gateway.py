@@ -65,7 +65,6 @@ def configuration_of(**changes: Any) -> GatewayConfiguration:
             export_interval_ns=SECOND_NS,
         ),
         port=0,
-        replicas=1,
         tokens_secret=None,
         max_clients=100,
         max_client_bytes=1_048_576,

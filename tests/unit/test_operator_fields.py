@@ -150,7 +150,7 @@ ROWS: dict[Kind, dict[str, Row]] = {
         "broker.urlSecretRef.key": data_plane(*ALL, broker={"urlSecretRef": {"key": "other"}}),
         "cache.urlSecretRef.name": data_plane(*ALL, cache={"urlSecretRef": {"name": "others"}}),
         "cache.urlSecretRef.key": data_plane(*ALL, cache={"urlSecretRef": {"key": "other"}}),
-        "gateway.replicas": data_plane("gateway", gateway={"replicas": 3}),
+        "gateway.replicas": data_plane(gateway={"replicas": 3}, also=("Deployment/scanplane-gateway",)),
         "gateway.port": data_plane("gateway", gateway={"port": 9000}, also=("Service/scanplane-gateway",)),
         "gateway.tokensSecretRef.name": data_plane("gateway", gateway={"tokensSecretRef": {"name": "tokens-2"}}),
         "gateway.maxClients": data_plane("gateway", gateway={"maxClients": 5}),

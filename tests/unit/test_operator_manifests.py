@@ -146,6 +146,17 @@ def test_settings_that_are_taken_back_leave_nothing_behind() -> None:
     assert pod_of(world, GATEWAY) == before
 
 
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_there_are_as_many_gateways_as_asked_and_none_restarts_for_it(replicas: int) -> None:
+    world = World()
+    world.settle()
+    before = world.deployment(GATEWAY)["spec"]
+    assert before["replicas"] == 1
+    world.patch("DataPlane/default", gateway={"replicas": replicas})
+    world.settle()
+    assert world.deployment(GATEWAY)["spec"] == {**before, "replicas": replicas}
+
+
 def test_any_free_port_is_the_usual_one_in_a_pod() -> None:
     world = World()
     world.patch("DataPlane/default", gateway={"port": 0})

@@ -144,8 +144,9 @@ def _workload(
 
 def _replicas(configuration: RoleConfiguration, plan: Plan) -> int:
     match configuration:
-        case GatewayConfiguration(replicas=replicas):
-            return replicas
+        case GatewayConfiguration():
+            gateway = plan.data_plane.spec.gateway if plan.data_plane is not None else None
+            return 1 if gateway is None or gateway.replicas is None else gateway.replicas
         case AnalyzerConfiguration(market=market):
             analyzer = plan.analyzer_of(market)
             return 2 if analyzer is not None and analyzer.standby else 1

@@ -215,7 +215,6 @@ class GatewayConfiguration(Struct, frozen=True, kw_only=True, tag="gateway", tag
 
     services: Services
     port: int
-    replicas: int
     tokens_secret: str | None
     max_clients: int
     max_client_bytes: int

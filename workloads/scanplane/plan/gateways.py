@@ -18,14 +18,14 @@ def gateway_configuration(acceptance: Acceptance) -> GatewayConfiguration:
     """Return the gateway's configuration."""
     gateway = data_plane_spec(acceptance).gateway or Gateway()
     services = services_of(acceptance)
-    served = msgspec.structs.replace(gateway, service=None)  # the Service stands before it: no reason for a restart
+    # how many there are and the Service before them are no reason for a restart
+    served = msgspec.structs.replace(gateway, service=None, replicas=None)
     # a pod has all ports for itself, and a Service needs one that is known
     is_free_everywhere = gateway.port == 0 and acceptance.inventory.home is Home.CLUSTER
     tokens = gateway.tokens_secret_ref.name if gateway.tokens_secret_ref is not None else None
     return GatewayConfiguration(
         services=services,
         port=_DEFAULT_PORT if gateway.port is None or is_free_everywhere else gateway.port,
-        replicas=1 if gateway.replicas is None else gateway.replicas,
         tokens_secret=tokens,
         max_clients=gateway.max_clients or 1000,
         max_client_bytes=gateway.max_client_bytes or 4 * 1024 * 1024,

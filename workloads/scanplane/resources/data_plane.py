@@ -48,7 +48,9 @@ class Cache(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fi
 class Gateway(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The gateway that people and programs read from."""
 
-    replicas: Annotated[int, Meta(description="How many gateways. 1 if left out.", ge=0, le=64)] | None = None
+    replicas: (
+        Annotated[int, Meta(description="How many gateways, on a cluster. 1 if left out.", ge=0, le=64)] | None
+    ) = None
     port: Annotated[int, Meta(description="TCP port. 8080 if left out; 0 takes a free one.", ge=0, le=65535)] | None = (
         None
     )

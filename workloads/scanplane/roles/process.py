@@ -185,9 +185,8 @@ def _url(secrets: Secrets, key: SecretKey | None) -> str | None:
 
 
 def _replica(configuration: RoleConfiguration) -> str | None:
-    """Return what tells this process apart from others of its instance that work at the same time."""
-    several = isinstance(configuration, GatewayConfiguration) and configuration.replicas > 1
-    return socket.gethostname() if several else None
+    """Return what tells this process apart from others of its instance that may work at the same time."""
+    return socket.gethostname() if isinstance(configuration, GatewayConfiguration) else None
 
 
 def _telemetry_settings(configuration: RoleConfiguration) -> TelemetrySettings:
