@@ -4,6 +4,7 @@ Each row is the name of the case, the kind, the body of the ``spec`` as YAML, an
 of what is compared: the text is sent as it is.
 """
 
+import re
 import textwrap
 from typing import Any
 
@@ -39,6 +40,8 @@ AGREED: list[tuple[str, str, str, bool]] = [
     ("a port", "DataPlane", _GATEWAY % "port: 0", True),
     ("a port too high", "DataPlane", _GATEWAY % "port: 65536", False),
     ("a port below zero", "DataPlane", _GATEWAY % "port: -1", False),
+    ("a port that a pod has for its status", "DataPlane", _GATEWAY % "port: 8081", False),
+    ("the port before it", "DataPlane", _GATEWAY % "port: 8080", True),
     ("a port as a text", "DataPlane", _GATEWAY % "port: '8080'", False),
     ("a whole float for an integer", "DataPlane", _GATEWAY % "port: 8080.0", True),
     ("a broken float for an integer", "DataPlane", _GATEWAY % "port: 8080.5", False),
@@ -217,6 +220,7 @@ def values(node: SchemaNode) -> strategies.SearchStrategy[Any]:
             return strategies.sampled_from(node.enum) if node.enum else _texts(node)
         case NodeType.INTEGER | NodeType.NUMBER:
             bounds = [bound for bound in (node.minimum, node.above, node.maximum) if bound is not None]
+            bounds += [int(number) for rule in node.rules for number in re.findall(r"\d+", rule.expression)]
             near = [int(bound) + step for bound in bounds for step in (-1, 0, 1)]
             return strategies.sampled_from(near or [1])
 

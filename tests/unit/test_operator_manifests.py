@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scanplane_operator.containment import quantity
+from scanplane_operator.manifests.pods import STATUS_PORT
 from scanplane_operator.observed import ObjectKey
 from scanplane_operator.settings import PodSettings
 from support.operator_world import World
@@ -155,6 +156,15 @@ def test_there_are_as_many_gateways_as_asked_and_none_restarts_for_it(replicas: 
     world.patch("DataPlane/default", gateway={"replicas": replicas})
     world.settle()
     assert world.deployment(GATEWAY)["spec"] == {**before, "replicas": replicas}
+
+
+def test_no_gateway_has_the_port_that_its_pod_answers_probes_on() -> None:
+    world = World()
+    world.patch("DataPlane/default", gateway={"port": STATUS_PORT})
+    world.settle()
+    status, reason, message = world.condition("DataPlane/default", "Accepted")
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert message == "spec.gateway.port 8081 is the port of every pod's own status: write another, such as 8080"
 
 
 def test_any_free_port_is_the_usual_one_in_a_pod() -> None:

@@ -5,10 +5,30 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scanplane.resources.common import Duration, LocalReference, Metadata, SecretKeyReference, duration_between, wording
+from scanplane.resources.common import (
+    Duration,
+    LocalReference,
+    Metadata,
+    SecretKeyReference,
+    duration_between,
+    rule,
+    wording,
+)
 from scanplane.resources.pods import Service, Workloads
 
-__all__ = ["Broker", "Cache", "DataPlane", "DataPlaneSpec", "Gateway", "LogLevel", "Telemetry", "UpdatePolicy"]
+__all__ = [
+    "Broker",
+    "Cache",
+    "DataPlane",
+    "DataPlaneSpec",
+    "Gateway",
+    "LogLevel",
+    "Telemetry",
+    "UpdatePolicy",
+]
+
+_STATUS_PORT = 8081
+"""Where a pod answers probes, scrapes and the operator."""
 
 
 class UpdatePolicy(enum.StrEnum):
@@ -51,9 +71,26 @@ class Gateway(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
     replicas: (
         Annotated[int, Meta(description="How many gateways, on a cluster. 1 if left out.", ge=0, le=64)] | None
     ) = None
-    port: Annotated[int, Meta(description="TCP port. 8080 if left out; 0 takes a free one.", ge=0, le=65535)] | None = (
-        None
-    )
+    port: (
+        Annotated[
+            int,
+            Meta(
+                description="TCP port. 8080 if left out; 0 takes a free one.",
+                ge=0,
+                le=65535,
+                extra={
+                    "rules": (
+                        rule(
+                            f"self != {_STATUS_PORT}",
+                            f"{_STATUS_PORT} is the port of every pod's own status: write another, such as 8080",
+                            lambda port: port != _STATUS_PORT,
+                        ),
+                    )
+                },
+            ),
+        ]
+        | None
+    ) = None
     tokens_secret_ref: (
         Annotated[
             LocalReference,
