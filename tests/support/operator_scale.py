@@ -46,7 +46,7 @@ class ScaleResult(Struct, frozen=True, kw_only=True):
 
 def desk(scanners: int) -> list[Document]:
     """Return one namespace's resources: a DataPlane, 2 Feeds, 2 Markets, 5 Subscriptions and its Scanners."""
-    channels = ("SecondAggregates", "SecondAggregates", "MinuteAggregates", "MinuteAggregates", "LimitUpLimitDown")
+    channels = ("SecondAggregates", "SecondAggregates", "MinuteAggregates", "MinuteAggregates", "Trades")
     return [
         *(secret(name, SECRET_VALUES[name]) for name in ("massive", "services")),
         data_plane(),

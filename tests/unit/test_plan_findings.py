@@ -2,6 +2,8 @@
 
 import pytest
 
+from scanplane.features.catalogue import CATALOGUE
+from scanplane.marketdata.channels import Channel
 from scanplane.plan.calendars import CALENDARS
 from scanplane.plan.inventory import Finding, Home, Reason, ResourceKey, Severity
 from scanplane.plan.planner import plan
@@ -117,6 +119,27 @@ CASES = [
         Reason.UNKNOWN_CALENDAR,
         "calendar there is no calendar 'NYSEE': write an exchange's MIC such as XNYS, or 24/7",
         id="unknown calendar",
+    ),
+    pytest.param(
+        US_STOCKS.replace("previousClose: Provider", "freeFloat: Provider"),
+        "Market/us-stocks",
+        Reason.REFERENCE_WITHOUT_PROVIDER,
+        "reference.freeFloat the provider's bulk snapshot does not hold it: write File or None",
+        id="a figure that the provider's snapshot lacks",
+    ),
+    pytest.param(
+        US_STOCKS.replace("assetClass: Stocks", "assetClass: Crypto"),
+        "Market/us-stocks",
+        Reason.REFERENCE_WITHOUT_PROVIDER,
+        "reference.previousClose the provider's bulk snapshot is of stocks, not of Crypto: write File or None",
+        id="previous closes of another asset class",
+    ),
+    pytest.param(
+        US_STOCKS.replace("assetClass: Stocks", "assetClass: Options").replace("previousClose", "averageVolume"),
+        "Market/us-stocks",
+        Reason.REFERENCE_WITHOUT_PROVIDER,
+        "reference.averageVolume the provider's bulk snapshot is of stocks, not of Options: write File or None",
+        id="average volumes of another asset class",
     ),
     pytest.param(
         US_STOCKS.replace("RealTime", "Delayed").replace("[SecondAggregates]", "[Quotes]"),
@@ -366,6 +389,24 @@ def test_a_feature_that_nobody_feeds_is_a_warning() -> None:
         ),
     ]
     assert ResourceKey(Kind.SCANNER, "top-gappers") in planned.accepted
+
+
+@pytest.mark.parametrize("channel", [each for each in Channel if each is not Channel.INDEX_VALUES])
+def test_a_channel_that_feeds_no_feature_is_a_warning(channel: Channel) -> None:
+    feeds_some = any(channel in feature.any_of for feature in CATALOGUE.values())
+    planned = plan(inventory_of(US_STOCKS.replace("[SecondAggregates]", f"[SecondAggregates, {channel}]")))
+    assert [(finding.severity, finding.reason, str(finding)) for finding in planned.findings] == (
+        []
+        if feeds_some
+        else [
+            (
+                Severity.WARNING,
+                Reason.CHANNEL_WITHOUT_FEATURE,
+                f"channels[1] no feature is made of {channel}, so no Scanner can ask for it: leave it out",
+            )
+        ]
+    )
+    assert ResourceKey(Kind.SUBSCRIPTION, "us-stocks-seconds") in planned.accepted
 
 
 def test_a_cluster_needs_a_broker_and_a_cache() -> None:

@@ -1,8 +1,9 @@
 """What makes a DataPlane, Feed, Market or Subscription acceptable; Scanners have a module of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from scanplane.marketdata.channels import AssetClass
+from scanplane.features.catalogue import CATALOGUE
+from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
 from scanplane.plan.calendars import CALENDARS
@@ -13,10 +14,13 @@ from scanplane.resources.common import SecretKeyReference
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.feed import Feed
 from scanplane.resources.kinds import Kind
-from scanplane.resources.market import Market, ReferenceFile, ReferenceSource
+from scanplane.resources.market import Market, Reference, ReferenceFile, ReferenceSource
 from scanplane.resources.subscription import Delivery, Subscription, SubscriptionSpec
 
 __all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes", "used_files"]
+
+_FEEDING = frozenset(channel for feature in CATALOGUE.values() for channel in feature.any_of)
+"""The channels that features are made of."""
 
 
 def delay_minutes(feed: Feed) -> int:
@@ -85,9 +89,23 @@ def check_market(market: Market, acceptance: Acceptance) -> list[Finding]:
                     f"spec.reference.{path}",
                     "the provider's bulk snapshot does not hold it: write File or None",
                 )
+        _check_snapshot(reference, spec.asset_class, judgement)
         if acceptance.inventory.home is Home.CLUSTER and reference.file is not None:
             _check_files(reference.file, acceptance, judgement)
     return judgement.findings
+
+
+def _check_snapshot(reference: Reference, asset_class: AssetClass, judgement: Judgement) -> None:
+    """The provider's bulk snapshot is of US stocks: another market's symbols would all stay unknown."""
+    if asset_class is AssetClass.STOCKS:
+        return
+    for path, source in (("previousClose", reference.previous_close), ("averageVolume", reference.average_volume)):
+        if source is ReferenceSource.PROVIDER:
+            judgement.refuse(
+                Reason.REFERENCE_WITHOUT_PROVIDER,
+                f"spec.reference.{path}",
+                f"the provider's bulk snapshot is of stocks, not of {asset_class}: write File or None",
+            )
 
 
 def _check_services(acceptance: Acceptance, judgement: Judgement) -> None:
@@ -135,6 +153,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
     """Check a Subscription: its references, its channels, and that it agrees with those accepted before it."""
     judgement = Judgement(subscription)
     spec = subscription.spec
+    _check_use(spec.channels, judgement)
     feed = acceptance.feeds.get(spec.feed_ref.name)
     market = acceptance.markets.get(spec.market_ref.name)
     if feed is None:
@@ -153,6 +172,17 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
             _check_overlap(subscription, other, judgement)
             _check_delivery(spec.delivery, other, judgement)
     return judgement.findings
+
+
+def _check_use(channels: Sequence[Channel], judgement: Judgement) -> None:
+    """Warn of channels that cost a connection's and a broker's room for nothing."""
+    for index, channel in enumerate(channels):
+        if channel not in _FEEDING:
+            judgement.warn(
+                Reason.CHANNEL_WITHOUT_FEATURE,
+                f"spec.channels[{index}]",
+                f"no feature is made of {channel}, so no Scanner can ask for it: leave it out",
+            )
 
 
 def _check_channels(spec: SubscriptionSpec, asset_class: AssetClass, feed: Feed, judgement: Judgement) -> None:

@@ -77,6 +77,7 @@ class Reason(enum.StrEnum):
     INVALID_EXPRESSION = "InvalidExpression"
     UNKNOWN_FEATURE = "UnknownFeature"
     FEATURE_WITHOUT_DATA = "FeatureWithoutData"
+    CHANNEL_WITHOUT_FEATURE = "ChannelWithoutFeature"
     UNSUPPORTED_CHANNEL = "UnsupportedChannel"
     TOO_MANY_SYMBOLS = "TooManySymbols"
     UNKNOWN_CALENDAR = "UnknownCalendar"

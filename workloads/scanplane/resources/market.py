@@ -80,10 +80,18 @@ class Reference(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     """What is known of the market's symbols before the session begins."""
 
     previous_close: (
-        Annotated[ReferenceSource, Meta(description="Source of previous closes. None if left out.")] | None
+        Annotated[
+            ReferenceSource,
+            Meta(description="Source of previous closes; Provider has those of stocks. None if left out."),
+        ]
+        | None
     ) = None
     average_volume: (
-        Annotated[ReferenceSource, Meta(description="Source of average daily volumes. None if left out.")] | None
+        Annotated[
+            ReferenceSource,
+            Meta(description="Source of average daily volumes; Provider has those of stocks. None if left out."),
+        ]
+        | None
     ) = None
     volume_curve: Annotated[ReferenceSource, Meta(description="Source of volume curves. None if left out.")] | None = (
         None
