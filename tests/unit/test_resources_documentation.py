@@ -23,6 +23,7 @@ from scanplane.resources.schema import NodeType, SchemaNode, schema_of, spec_sch
 from scanplane.resources.status import ConditionType
 from scanplane_operator.manifests import pods
 from support.inventories import inventory_of
+from support.operator_world import settled_world
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "resources.md"
@@ -145,7 +146,7 @@ def test_what_is_decided_for_fields_that_are_left_out_is_what_the_page_says() ->
     assert scanner.board is not None
     assert scanner.signal is not None
     decided = {
-        (Kind.DATA_PLANE, "gateway.replicas"): gateway.replicas,
+        (Kind.DATA_PLANE, "gateway.replicas"): settled_world().deployment("gateway")["spec"]["replicas"],
         (Kind.DATA_PLANE, "gateway.port"): gateway.port,
         (Kind.DATA_PLANE, "gateway.maxClients"): gateway.max_clients,
         (Kind.DATA_PLANE, "gateway.maxClientBytes"): gateway.max_client_bytes,

@@ -62,6 +62,7 @@ _ACCEPTED = (
         Reason.REFERENCE_WITHOUT_PROVIDER,
         "Reference data of source `Provider` stays unknown: no Subscription brings data of provider Massive to the Market.",
     ),
+    ConditionReason(TRUE, Reason.CHANNEL_WITHOUT_FEATURE, "A channel is taken of which no feature is made."),
     ConditionReason(TRUE, "Paused", "The version that was accepted last goes on while it is paused."),
     ConditionReason(UNKNOWN, "Paused", "It was paused before it was looked at."),
     ConditionReason(FALSE, "InvalidSpec", "A field is unknown, missing, or has a value that it cannot have."),
@@ -102,6 +103,11 @@ _ACCEPTED = (
         FALSE,
         Reason.OVERLAPPING_FEEDS,
         "Two Feeds would bring the same events to one Market, which would count them twice.",
+    ),
+    ConditionReason(
+        FALSE,
+        Reason.TOO_MANY_CONNECTIONS,
+        "The account of the API key allows fewer connections for that asset class than there are Feeds.",
     ),
     ConditionReason(
         FALSE, Reason.SERVICE_REQUIRED, "A cluster needs a DataPlane named `default` with a broker and a cache."
