@@ -2,7 +2,7 @@
 
 What makes a kill harmless is the order: results are written before the state that covers them is saved, and the state is saved
 before the broker is told that the batches behind it are done. So after a kill the broker repeats exactly what the saved
-state does not know, and results that were written already are recognised by their ids.
+state does not know, and signals that were written already are recognised by scanner, symbol and tick.
 
 A term in a stage that is left ends by itself, when every feed has sealed the partition.
 """
@@ -227,6 +227,7 @@ class Consumption:
         self.counts.rewinds += 1
         await self._writer.drain()
         await self._forget_signals()
+        self._writer.begin_anew()
 
     def _publish(self, evaluation: Evaluation, traceparent: str) -> None:
         now_ns = time.time_ns()

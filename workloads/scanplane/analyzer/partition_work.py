@@ -101,6 +101,7 @@ class PartitionWork:
             around.tick_to_board,
             around.traces,
         )
+        await writer.recall(begun.engine.tick_ns)
         await self._forget_boards()
         # What is set aside is not acknowledged, and must not keep what follows from coming.
         prefetch = 0 if is_left else PREFETCH

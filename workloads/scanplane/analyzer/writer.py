@@ -1,11 +1,14 @@
 """Results on their way to the cache: boards and quotes conflated, signals complete and in order.
 
 The engine must not wait for the cache. A board that was not written yet is replaced by the next one of the same scanner; a
-signal waits until it is written. Signals are appended under ids made of their tick, so that a signal that is
-written again after a crash is recognised as the same.
+signal waits until it is written. Signals are appended under numbers that grow, so that a write that is repeated appends nothing
+twice. After a crash ticks are evaluated again, perhaps by other scanners, and the same numbers could mean other signals. So what
+was written of those ticks is read before (``recall``): a signal of the same scanner, symbol and tick is not written again, and
+any other is numbered on.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -23,9 +26,11 @@ from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
 
 __all__ = ["ResultWriter", "WriterCounts"]
 
+_LOG = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 MAX_WAITING_SIGNALS = 50_000
 MAX_STREAM_LENGTH = 100_000
+_RECALLED_AT_ONCE = 5000
 
 
 class WriterCounts(Struct, kw_only=True):
@@ -38,6 +43,16 @@ class WriterCounts(Struct, kw_only=True):
     signals: int = 0
     signals_repeated: int = 0
     failures: int = 0
+
+
+class _Written(Struct, frozen=True, rename="camel"):
+    """What tells one signal in the stream from another."""
+
+    signal_id: str
+    tick_ns: int
+
+
+_DECODER = msgspec.json.Decoder(_Written)
 
 
 class ResultWriter:
@@ -67,10 +82,35 @@ class ResultWriter:
         self._boards: dict[str, BoardPart] = {}
         self._quotes: dict[str, QuoteRow] = {}
         self._entries: list[Entry] = []
-        self._ordinal = (0, 0)
+        self._last_id = (0, 0)
+        self._written: set[str] = set()
+        self._newest_written_ns = 0
         self._work = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+
+    async def recall(self, since_ns: int) -> None:
+        """Read which signals of ticks at or after *since_ns* are in the stream. Raises CacheUnavailableError."""
+        after = (since_ns // 1_000_000, 0)
+        while entries := await self._cache.read_stream(self._stream_key, after, _RECALLED_AT_ONCE):
+            for entry in entries:
+                self._remember(entry)
+            after = self._last_id
+
+    def _remember(self, entry: Entry) -> None:
+        self._last_id = entry.entry_id
+        try:
+            signal = _DECODER.decode(entry.value)
+        except msgspec.DecodeError as error:
+            _LOG.warning("an entry of %s is no signal and is passed over: %s", self._stream_key, error)
+        else:
+            self._written.add(signal.signal_id)
+            self._newest_written_ns = max(self._newest_written_ns, signal.tick_ns)
+
+    def begin_anew(self) -> None:
+        """Forget the stream: it was removed, and what follows begins another."""
+        self._last_id, self._newest_written_ns = (0, 0), 0
+        self._written.clear()
 
     def put(self, boards: Iterable[BoardPart], signals: Iterable[Signal], quotes: Iterable[QuoteRow] = ()) -> None:
         """Take the results of one evaluation."""
@@ -80,7 +120,7 @@ class ResultWriter:
             self._boards[board.scanner] = board
         for quote in quotes:
             self._quotes[quote.symbol] = quote
-        self._entries.extend(self._entry(signal) for signal in signals)
+        self._entries.extend(self._entry(signal) for signal in signals if not self._is_written(signal))
         if self._boards or self._quotes or self._entries:
             self._drained.clear()
             self._work.set()
@@ -167,12 +207,20 @@ class ResultWriter:
     def _board_key(self, board: BoardPart) -> str:
         return keys.board(self._namespace, self._market, board.scanner, self._partition)
 
+    def _is_written(self, signal: Signal) -> bool:
+        if signal.tick_ns > self._newest_written_ns:
+            self._written.clear()  # none of them will come again
+        is_written = signal.signal_id in self._written
+        self.counts.signals_repeated += is_written
+        return is_written
+
     def _entry(self, signal: Signal) -> Entry:
-        """Number the signals of one tick in their order, which is the same in every run."""
-        milliseconds = signal.tick_ns // 1_000_000
-        ordinal = self._ordinal[1] + 1 if self._ordinal[0] == milliseconds else 1
-        self._ordinal = (milliseconds, ordinal)
-        return Entry((milliseconds, ordinal), _ENCODER.encode(signal))
+        """Number the signals of one tick in their order; one that was left out is numbered behind what is there."""
+        milliseconds, ordinal = max(signal.tick_ns // 1_000_000, self._last_id[0]), 1
+        if milliseconds == self._last_id[0]:
+            ordinal = self._last_id[1] + 1
+        self._last_id = (milliseconds, ordinal)
+        return Entry(self._last_id, _ENCODER.encode(signal))
 
 
 def _rows(quotes: dict[str, QuoteRow]) -> dict[str, bytes]:
