@@ -5,6 +5,7 @@ import pytest
 
 from scanplane.engine import Engine, ReferenceData, SymbolReference, VolumeCurve
 from scanplane.engine.definitions import FEATURES
+from scanplane.engine.engine import REFRESH_TICKS
 from scanplane.engine.frame import FeatureFrame
 from scanplane.features.catalogue import CATALOGUE, FeatureType
 from scanplane.marketdata.batches import Tick, encode_events
@@ -285,4 +286,36 @@ def test_shares_of_the_changed_quotes_give_each_of_them_once() -> None:
     assert shares == [["S0", "S4", "S8"], ["S1", "S5", "S9"], ["S2", "S6"], ["S3", "S7"]]
     trade(engine, 3, 11.0, symbol="S6")
     tick(engine, 4)
-    assert [[row.symbol for row in engine.changed_quotes(share, 4)] for share in range(4)] == [[], [], ["S6"], []]
+    shares = [[row.symbol for row in engine.changed_quotes(share, 4)] for share in range(4)]
+    assert shares == [[], ["S1"], ["S6"], []]  # it is S1's turn, though nothing touched it
+
+
+def test_the_quote_of_a_symbol_that_fell_silent_follows_the_windows_within_a_round_of_ticks() -> None:
+    engine = an_engine()
+    symbols = [f"S{number}" for number in range(600)]
+    for symbol in symbols:
+        trade(engine, 1, 10.0, symbol=symbol)
+    tick(engine, 2)
+    assert len(engine.changed_quotes()) == 600
+    tick_until(engine, 3, 70)
+    engine.changed_quotes()
+    given: dict[str, object] = {}
+    for number in range(REFRESH_TICKS):
+        tick(engine, 70.25 + number / 4)
+        rows = engine.changed_quotes()
+        assert len(rows) <= 3
+        given |= {row.symbol: row.values["volume_1m"] for row in rows}
+    assert given == dict.fromkeys(symbols, 0.0)
+
+
+def test_a_new_day_gives_every_quote_again_with_nothing_of_yesterday() -> None:
+    engine = an_engine()
+    trade(engine, 1, 10.0)
+    trade(engine, 1, 11.0, symbol="AAB")
+    tick(engine, 2)
+    assert len(engine.changed_quotes()) == 2
+    tick(engine, 24 * 3600)
+    assert [(row.symbol, row.values.keys()) for row in engine.changed_quotes()] == [
+        ("AAA", {"session", "minutes_since_open"}),
+        ("AAB", {"session", "minutes_since_open"}),
+    ]

@@ -52,9 +52,11 @@ from scanplane.marketdata.partitions import partition_of
 from scanplane.marketdata.results import QuoteRow
 from scanplane.plan.configuration import AnalyzerConfiguration
 
-__all__ = ["Engine"]
+__all__ = ["REFRESH_TICKS", "Engine"]
 
 _BEFORE_TIME = -(2**62)
+REFRESH_TICKS = 240
+"""In so many ticks, usually a minute, each symbol's quote is given again, though no event touched it: windows move on."""
 
 _QUOTED = [name for name, feature in CATALOGUE.items() if feature.type is not FeatureType.EVENT and name != "symbol"]
 
@@ -243,6 +245,7 @@ class Engine:
             if ring.is_due(tick.tick_ns):
                 ring.take(tick.tick_ns, frame[name])
         changed = self._take_changed(frame)
+        self._unquoted[self._counts.evaluations % REFRESH_TICKS : frame.rows : REFRESH_TICKS] = True
         self._counts.evaluations += 1
         self._counts.signals += len(signals)
         return Evaluation(tick.tick_ns, tuple(boards), tuple(signals), changed)
@@ -260,6 +263,7 @@ class Engine:
         self._day, self._day_instant_ns = day, tick_ns
 
     def _forget_day(self) -> None:
+        self._unquoted[:] = True
         self._state.clear()
         self._prices.clear()
         self._volumes.clear()
@@ -296,7 +300,10 @@ class Engine:
         return self._quote_rows(rows)
 
     def changed_quotes(self, share: int = 0, shares: int = 1) -> list[QuoteRow]:
-        """Return the features of the symbols that an event touched since the last call, as ``quotes`` does.
+        """Return the features of the symbols that changed since the last call, as ``quotes`` does.
+
+        These are the ones that an event touched, all of them at the reset of a day, and with every tick a few others, so
+        that what time alone changes is not older than ``REFRESH_TICKS`` ticks.
 
         With *shares* it is one share of the symbols, from 0 to *shares* - 1; whoever asks for one after the other gets all.
         """

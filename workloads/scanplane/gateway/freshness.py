@@ -9,6 +9,7 @@ the distance between tick and receipt says which of the three it is, and gives t
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = ["STALE_AFTER_NS", "Freshness", "delay_label", "freshness_of", "is_live", "iso_time"]
 
@@ -39,6 +40,14 @@ class Freshness(Struct, frozen=True, kw_only=True, rename="camel"):
     lag_milliseconds: float | None
     stale: bool
     stale_reason: str = ""
+
+    def of_row(self, tick_ns: int) -> "Freshness":
+        """Return the freshness of a row of this market that was evaluated at *tick_ns*.
+
+        A symbol that does not trade is no delayed one: its row has an age of its own, but the market's label.
+        """
+        age_seconds = round((self.published_ns - tick_ns) / _SECOND, 3) if self.live and tick_ns else None
+        return replace(self, tick_ns=tick_ns, tick_time=iso_time(tick_ns), age_seconds=age_seconds)
 
 
 def iso_time(time_ns: int) -> str:

@@ -108,11 +108,12 @@ class Publisher:
         return self._judge(signal.data_label, signal.tick_ns, signal.received_ns, signal.evaluated_ns, ages=False)
 
     def judge_quote(self, quote: QuoteRow) -> Freshness:
-        """Say how fresh *quote* is now; its market's newest board tells of the label."""
+        """Say how fresh *quote* is now; its market's newest board tells of the label and of how live it is."""
         newest = self._view.newest_part(quote.market)
         if newest is None:
             return self._judge("", quote.tick_ns, 0, 0)
-        return self._judge(newest.data_label, quote.tick_ns, newest.received_ns, newest.evaluated_ns)
+        market = self._judge(newest.data_label, newest.tick_ns, newest.received_ns, newest.evaluated_ns)
+        return market.of_row(quote.tick_ns)
 
     def judge_status(self, status: RoleStatus) -> Freshness:
         """Say how fresh *status* is now: its time is the host's clock."""
