@@ -283,7 +283,6 @@ _LOSSES = {
         "dropped_events_total",
         "rejected_total",
         "not_subscribed_total",
-        "late_events_total",
         "refused_clock_jumps_total",
         "broker_reconnects_total",
     ),

@@ -17,6 +17,7 @@ from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Event, Trade
 
 SECOND = 10**9
+MINUTE = 60 * SECOND
 INTERVAL = SECOND // 4
 START = 1_381_219_200 * SECOND
 HOST = START + 10 * 365 * 24 * 3600 * SECOND
@@ -33,8 +34,8 @@ def flat(steps: list[Step]) -> list[Tick | Event]:
     return flattened
 
 
-def placed(clock: EventClock, times: list[int]) -> list[Tick | Event]:
-    return flat(clock.place(Channel.TRADES, [trade(at) for at in times]))
+def placed(clock: EventClock, times: list[int], host_ns: int = HOST) -> list[Tick | Event]:
+    return flat(clock.place(Channel.TRADES, [trade(at) for at in times], host_ns))
 
 
 def tick_times(steps: list[Tick | Event]) -> list[int]:
@@ -85,7 +86,7 @@ def test_events_that_lie_in_the_hosts_future_are_refused_however_many_agree() ->
     future = HOST + 25 * 3600 * SECOND
     steps = clock.place(Channel.TRADES, [trade(START), trade(future), trade(START + 1), trade(future)], HOST)
     assert [event for event in flat(steps) if not isinstance(event, Tick)] == [trade(START), trade(START + 1)]
-    assert clock.place(Channel.TRADES, [trade(future + 1)] * 5, HOST) == []
+    assert placed(clock, [future + 1] * 5) == []
     assert (clock.newest_ns, clock.counts.refused_jumps) == (START + 1, 7)
 
 
@@ -187,11 +188,84 @@ def test_a_recording_that_begins_again_rewinds_the_clock_and_loses_nothing() -> 
     assert clock.counts.rewinds == 1
 
 
-def test_a_live_market_that_is_silent_is_ticked_by_the_host_clock() -> None:
+@pytest.mark.parametrize("lag", [0, 15 * MINUTE, 20 * MINUTE - 1])
+def test_a_live_market_that_is_silent_is_ticked_by_the_host_clock_less_its_lag(lag: int) -> None:
     clock = EventClock(INTERVAL)
-    placed(clock, [START])
-    assert flat(clock.host_tick(START + 1)) == []
-    assert flat(clock.host_tick(START + SECOND + 5)) == [Tick(START + SECOND)]
+    placed(clock, [START], START + lag)
+    assert flat(clock.host_tick(START + lag + INTERVAL - 1)) == []
+    assert flat(clock.host_tick(START + lag + SECOND + 5)) == [Tick(START + INTERVAL), Tick(START + SECOND)]
+    assert flat(clock.host_tick(START + lag + 2 * SECOND)) == [Tick(START + 2 * SECOND)]
+
+
+def test_a_host_clock_that_is_a_little_behind_ticks_a_silent_market_all_the_same() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START], START - 300_000_000)
+    assert clock.lag_ns == -300_000_000
+    assert flat(clock.host_tick(START + SECOND)) == [Tick(START + INTERVAL), Tick(START + SECOND)]
+
+
+@pytest.mark.parametrize("lag", [-MINUTE - 1, 20 * MINUTE, 365 * 24 * 60 * MINUTE])
+def test_the_host_clock_does_not_tick_a_market_that_does_not_follow_it(lag: int) -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START], START + lag)
+    assert flat(clock.host_tick(START + lag + 10 * SECOND)) == []
+
+
+def test_the_host_clock_does_not_tick_a_recording_however_new_it_is() -> None:
+    clock = EventClock(INTERVAL, is_recording=True)
+    placed(clock, [START], START + SECOND)
+    assert flat(clock.host_tick(START + 10 * SECOND)) == []
+
+
+def test_the_lag_is_handed_over_and_measured_anew_with_the_first_event() -> None:
+    first = EventClock(INTERVAL)
+    placed(first, [START], START + SECOND)
+    second = EventClock(INTERVAL, first.state)
+    assert (second.lag_ns, second.newest_ns, second.received_ns, second.lead_ns) == (SECOND, START, 0, 0)
+    assert flat(second.host_tick(START + 3 * SECOND)) == [Tick(START + INTERVAL), Tick(START + 2 * SECOND)]
+    placed(second, [START - 15 * MINUTE], START + 4 * SECOND)
+    assert second.lag_ns == 15 * MINUTE + 4 * SECOND
+    assert (second.newest_ns, second.lead_ns) == (START - 15 * MINUTE, 15 * MINUTE + 2 * SECOND)
+
+
+def test_events_older_than_the_last_tick_are_counted_as_late() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START + SECOND])
+    placed(clock, [START + SECOND - 1, START + SECOND + 1, START])
+    placed(clock, [START - 1, START - 2])
+    placed(clock, [START, START + 2 * SECOND, START + 2 * SECOND - 1])
+    assert clock.counts.late_events == 6
+
+
+@pytest.mark.parametrize("cut", [[1, 1, 1, 1, 1, 1], [1, 2, 3], [2, 4], [6]])
+def test_within_a_long_interval_frames_decide_nothing(cut: list[int]) -> None:
+    clock = EventClock(50 * MINUTE)
+    begin = START - START % (50 * MINUTE)
+    old = [begin + step for step in range(REFUSE_AFTER + 2)]
+    times = [*old[:2], begin + 2 * MINUTE, *old[2:]]
+    passed: list[Tick | Event] = []
+    for size in cut:
+        passed += placed(clock, times[:size])
+        del times[:size]
+    assert passed == [Tick(begin), *map(trade, old)]
+    assert clock.counts.refused_jumps == 1
+
+
+@pytest.mark.parametrize(("speed", "step"), [(1, SECOND), (0.5, SECOND), (500, SECOND // 10)])
+def test_the_speed_of_a_market_is_measured_from_its_first_event(speed: float, step: int) -> None:
+    clock = EventClock(INTERVAL)
+    assert clock.speed == 1
+    for number in range(100):
+        placed(clock, [START + int(number * step * speed)], HOST + number * step)
+        assert clock.speed == pytest.approx(speed if number else 1)
+
+
+def test_a_recording_that_begins_again_is_measured_from_there() -> None:
+    clock = EventClock(INTERVAL)
+    placed(clock, [START + 5 * 3600 * SECOND])
+    placed(clock, [START] * REWIND_AFTER, HOST + 10 * SECOND)
+    placed(clock, [START + 40 * SECOND], HOST + 14 * SECOND)
+    assert clock.speed == pytest.approx(10)
 
 
 def test_the_next_holder_goes_on_where_the_last_one_stopped() -> None:

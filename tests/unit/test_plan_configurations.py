@@ -12,6 +12,7 @@ from scanplane.plan.configuration import (
     encode_configuration,
 )
 from scanplane.plan.planner import plan
+from scanplane.plan.restarts import explain_restart
 from scanplane.resources.market import ReferenceSource
 from support.inventories import US_STOCKS, inventory_of
 
@@ -103,8 +104,7 @@ def test_a_delayed_feed_says_so_and_an_own_endpoint_gets_its_market_path() -> No
     assert analyzer_of(own).data_label == "made up"
 
 
-def test_two_feeds_to_one_market_have_one_clock() -> None:
-    second = """
+SECOND_FEED = """
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Feed
@@ -120,10 +120,21 @@ spec:
   channels: [Quotes]
   symbols: ["*"]
 """
-    text = US_STOCKS + second
+
+
+def test_two_feeds_to_one_market_have_one_clock() -> None:
+    text = US_STOCKS + SECOND_FEED
     assert listener_of(text).routes[0].stamps_ticks
     assert not listener_of(text, "listener-replay").routes[0].stamps_ticks
     assert [stream.stamps_ticks for stream in analyzer_of(text).streams] == [True, False]
+
+
+def test_a_clock_goes_on_while_its_feed_is_away_if_another_feed_delivers() -> None:
+    alone, beside = listener_of(US_STOCKS), listener_of(US_STOCKS + SECOND_FEED)
+    other = listener_of(US_STOCKS + SECOND_FEED, "listener-replay")
+    assert [each.routes[0].ticks_while_away for each in (alone, beside, other)] == [False, True, False]
+    assert str(explain_restart(alone, beside)) == "SubscriptionChanged (Subscription/z-quotes added)"
+    assert str(explain_restart(beside, alone)) == "SubscriptionChanged (Subscription/z-quotes removed)"
 
 
 def test_a_configuration_is_named_by_what_it_says() -> None:

@@ -4,7 +4,6 @@ Everything it knows of time is the host's clock at receipt; event time is the ro
 """
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,21 +11,22 @@ from collections.abc import Callable, Sequence
 from scanplane.feeds.interface import FrameDecoder, RejectionReason
 from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.routing import Router
-from scanplane.listener.silence import SILENCE_S, SilenceWatch
+from scanplane.listener.silence import SilenceWatch
 from scanplane.telemetry.latency import LatencyHistogram
 
 __all__ = ["Pipeline"]
 
 SLICE_S = 0.004
-STALLED_S = 1.0
+LOOK_NS = 50_000_000
+STALLED_NS = 1_000_000_000
 """Whoever has not looked for so long, though he looks every 0.1 s, was stalled: what he did not hear was not silence."""
 
 
 class Pipeline:
     """Decodes what is in *buffer* and gives it to *routers*; flushes what has waited for its route's delay.
 
-    ``is_streaming`` tells whether silence means a silent market, since while a connection is away it means nothing;
-    ``is_finished`` that nothing will ever come again. ``room`` tells whether the broker keeps up.
+    ``is_streaming`` tells whether the connection is there, ``is_finished`` that nothing will ever come again. ``room`` tells
+    whether the broker keeps up.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Pipeline:
         self._routers = routers
         self._is_streaming = is_streaming
         self._is_finished = is_finished
-        self._watches = [SilenceWatch(router) for router in routers]
+        self._looked_ns = time.time_ns()
+        self._watches = [SilenceWatch(router, self._looked_ns) for router in routers]
         self._latency = latency
         self._room = room
         self._ending = False
         self._delay_s = min((router.route.batch_delay_ns for router in routers), default=0) / 1e9
         self._held_since: float | None = None
-        self._last_frame = self._last_look = time.monotonic()
 
     def end(self) -> None:
         """Let ``run`` return once the buffer is empty."""
@@ -72,8 +72,7 @@ class Pipeline:
                 await asyncio.sleep(0.001)  # the broker is behind: frames wait here, where they are bounded and counted
             if self._held_since is not None and time.monotonic() - self._held_since >= self._delay_s:
                 self._flush()
-            if not self._buffer:
-                self._watch_silence()
+            self._watch_silence()
             await asyncio.sleep(0)
         for router in self._routers:
             router.close(time.time_ns())
@@ -93,9 +92,6 @@ class Pipeline:
                     router.take(channel, events, received_ns)
             self.last_received_ns = received_ns
             now = time.monotonic()
-            self._last_frame = now
-            for watch in self._watches:
-                watch.hear(received_ns)
             if self._held_since is None and any(router.holds_events for router in self._routers):
                 self._held_since = now
             if now >= until:
@@ -114,22 +110,17 @@ class Pipeline:
         return max(0.0, self._held_since + self._delay_s - time.monotonic())
 
     def _watch_silence(self) -> None:
-        """Close what is open in a silent market; a live one is ticked by the host's clock from then on."""
-        now = time.monotonic()
-        if now - self._last_look > STALLED_S:
-            self._last_frame = now
-        self._last_look = now
-        if not self._is_streaming():
+        """Look at each market as of the instant up to which everything that was received is taken."""
+        host_ns = self.last_received_ns if self._buffer else time.time_ns()
+        since_ns = host_ns - self._looked_ns
+        if -STALLED_NS <= since_ns < LOOK_NS:
             return
-        silent_s = math.inf if self._is_finished() else now - self._last_frame
-        if silent_s < SILENCE_S:
-            return
-        host_ns = time.time_ns()
+        self._looked_ns = host_ns
+        is_streaming, is_finished = self._is_streaming(), self._is_finished() and not self._buffer
         for watch in self._watches:
-            watch.look(silent_s, host_ns)
-        self._flush_ticks()
-
-    def _flush_ticks(self) -> None:
-        for router in self._routers:
-            if router.holds_events:
+            if abs(since_ns) > STALLED_NS:
+                watch.excuse(host_ns)
+            watch.look(host_ns, self.last_received_ns, is_streaming=is_streaming, is_finished=is_finished)
+        if self._held_since is None:
+            for router in self._routers:
                 router.flush()

@@ -15,7 +15,7 @@ from scanplane.listener.layouts import LayoutChange
 from scanplane.listener.pipeline import Pipeline
 from scanplane.listener.routing import Router, RouteState
 from scanplane.listener.totals import StreamTotals
-from scanplane.plan.configuration import ListenerConfiguration, Route, configuration_hash
+from scanplane.plan.configuration import ListenerConfiguration, ReplayConnection, Route, configuration_hash
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleServices
@@ -193,6 +193,7 @@ class Listener(LifecycleRole):
             state=state,
             path=path,
             traceparent=self._traceparent,
+            is_recording=isinstance(configuration.connection, ReplayConnection),
         )
 
     def _traceparent(self, first_received_ns: int) -> str:

@@ -68,11 +68,16 @@ class Router:
         state: RouteState | None = None,
         path: Path = (),
         traceparent: Callable[[int], str] = _untraced,
+        is_recording: bool = False,
     ) -> None:
         self.route = route
         self.counts = RouteCounts()
         state = state or RouteState()
-        self.clock = EventClock(route.evaluation_interval_ns, state.clock) if route.stamps_ticks else None
+        self.clock = (
+            EventClock(route.evaluation_interval_ns, state.clock, is_recording=is_recording)
+            if route.stamps_ticks
+            else None
+        )
         self._feed = feed
         self._epoch = epoch
         self._publish = publish
@@ -135,11 +140,16 @@ class Router:
         if self.clock is not None:
             self._follow(self.clock.silence(host_ns))
 
-    def host_tick(self, event_ns: int, host_ns: int) -> None:
+    def end_interval(self) -> None:
+        """Tick at the end of the interval, if something happened in it."""
+        if self.clock is not None:
+            self._follow(self.clock.end_interval())
+
+    def host_tick(self, host_ns: int) -> None:
         """Tick a live market that is silent. The tick is news of *host_ns*: the last event says nothing of its age."""
         if self.clock is not None:
             self._received_ns = host_ns
-            self._follow(self.clock.host_tick(event_ns))
+            self._follow(self.clock.host_tick(host_ns))
 
     def close(self, host_ns: int) -> None:
         """Send out everything that waits, since nothing will follow."""

@@ -95,7 +95,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """What of a feed goes to one market, and how.
 
     ``symbols`` is None for all. ``stamps_ticks`` is true for exactly one route of a market: the feed whose
-    event time is the market's clock.
+    event time is the market's clock. ``ticks_while_away`` says that this clock goes on while the connection is away, since
+    other feeds deliver to the market meanwhile.
     """
 
     market: str
@@ -107,6 +108,7 @@ class Route(Struct, frozen=True, kw_only=True):
     max_bytes: int
     publisher_confirms: bool
     batch_delay_ns: int
+    ticks_while_away: bool = False
 
 
 class ListenerConfiguration(Struct, frozen=True, kw_only=True, tag="listener", tag_field="role"):

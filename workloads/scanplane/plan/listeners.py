@@ -10,6 +10,7 @@ from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market
+from scanplane.resources.subscription import Subscription
 
 __all__ = ["listener_configurations", "partition_count"]
 
@@ -36,6 +37,9 @@ def _listener(acceptance: Acceptance, feed: Feed) -> ListenerConfiguration | Non
         routes.append(_route(acceptance, name, market))
         sources.append((Kind.MARKET, market_name, (partition_count(market), evaluation_interval_ns(market))))
         sources.extend((Kind.SUBSCRIPTION, each.metadata.name, each.spec) for each in subscriptions)
+        if routes[-1].ticks_while_away:
+            other = _others(acceptance, market_name, name)[0]
+            sources.append((Kind.SUBSCRIPTION, other.metadata.name, other.spec.feed_ref))
     if not routes:
         return None
     asset_class = acceptance.markets[routes[0].market].spec.asset_class
@@ -64,17 +68,24 @@ def _listener(acceptance: Acceptance, feed: Feed) -> ListenerConfiguration | Non
 def _route(acceptance: Acceptance, feed: str, market: Market) -> Route:
     name = market.metadata.name
     delivery = delivery_of(acceptance, name)
+    is_clock = clock_feed(acceptance, name) == feed
     return Route(
         market=name,
         partitions=partition_count(market),
         channels=merge_channels(market.spec.asset_class, subscriptions_to(acceptance, name, feed)),
-        stamps_ticks=clock_feed(acceptance, name) == feed,
+        stamps_ticks=is_clock,
         evaluation_interval_ns=evaluation_interval_ns(market),
         time_to_live_ns=delivery.time_to_live_ns,
         max_bytes=delivery.max_bytes,
         publisher_confirms=delivery.publisher_confirms,
         batch_delay_ns=delivery.batch_delay_ns,
+        ticks_while_away=is_clock and bool(_others(acceptance, name, feed)),
     )
+
+
+def _others(acceptance: Acceptance, market: str, feed: str) -> list[Subscription]:
+    """Return the Subscriptions of other Feeds to *market*, by name."""
+    return [each for each in subscriptions_to(acceptance, market) if each.spec.feed_ref.name != feed]
 
 
 def _connection(feed: Feed, asset_class: AssetClass) -> MassiveConnection | ReplayConnection:
