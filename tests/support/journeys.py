@@ -284,6 +284,7 @@ _LOSSES = {
         "rejected_total",
         "not_subscribed_total",
         "refused_clock_jumps_total",
+        "rewinds_total",
         "broker_reconnects_total",
     ),
     "analyzer": (

@@ -207,7 +207,7 @@ def test_a_host_clock_that_is_a_little_behind_ticks_a_silent_market_all_the_same
 @pytest.mark.parametrize("lag", [-MINUTE - 1, 20 * MINUTE, 365 * 24 * 60 * MINUTE])
 def test_the_host_clock_does_not_tick_a_market_that_does_not_follow_it(lag: int) -> None:
     clock = EventClock(INTERVAL)
-    placed(clock, [START], START + lag)
+    assert len(placed(clock, [START, START], START + lag)) == 3
     assert flat(clock.host_tick(START + lag + 10 * SECOND)) == []
 
 
@@ -215,6 +215,87 @@ def test_the_host_clock_does_not_tick_a_recording_however_new_it_is() -> None:
     clock = EventClock(INTERVAL, is_recording=True)
     placed(clock, [START], START + SECOND)
     assert flat(clock.host_tick(START + 10 * SECOND)) == []
+
+
+def live(lag: int = 0, times: tuple[int, ...] = (START,)) -> EventClock:
+    """Return the clock of a market that follows the host's with a lag."""
+    clock = EventClock(INTERVAL)
+    for at in times:
+        placed(clock, [at], at + lag)
+    return clock
+
+
+@pytest.mark.parametrize("lag", [-SECOND, 0, 15 * MINUTE])
+@pytest.mark.parametrize("wrong", [2, 200])
+def test_wrong_times_do_not_end_the_day_of_a_live_market_however_many_agree(lag: int, wrong: int) -> None:
+    before = live(lag)
+    after = EventClock(INTERVAL, before.state)
+    for clock in (before, after):
+        host = START + lag
+        ahead = [host + 5 * 3600 * SECOND + number for number in range(wrong)]
+        right = [START + number * 1_000_000 for number in range(2 * REWIND_AFTER)]
+        assert placed(clock, ahead, host) == []
+        assert placed(clock, right, host) == [*map(trade, right)]
+        assert (clock.counts.refused_jumps, clock.counts.rewinds, clock.waiting_events) == (wrong, 0, 0)
+
+
+def test_a_live_market_believes_no_more_than_a_minute_ahead_of_the_host_clock() -> None:
+    clock = live(15 * MINUTE)
+    host = START + 15 * MINUTE
+    assert placed(clock, [host + MINUTE + 1] * 2, host) == []
+    jump = placed(clock, [host + MINUTE] * 2, host)
+    assert jump == [Tick(START + INTERVAL), Tick(host + MINUTE), *[trade(host + MINUTE)] * 2]
+
+
+def test_a_live_market_whose_host_clock_falls_back_loses_no_event() -> None:
+    clock = live()
+    times = [START + number * SECOND for number in (*range(1, 300), 600, 601)]
+    passed = [step for at in times for step in placed(clock, [at], at - 3600 * SECOND)]
+    assert [step.exchange_ns for step in passed if isinstance(step, Trade)] == times
+
+
+@pytest.mark.parametrize("wrong", [1, REFUSE_AFTER])
+def test_the_first_event_of_all_is_not_believed_alone_if_it_lies_in_the_hosts_future(wrong: int) -> None:
+    clock = EventClock(INTERVAL)
+    future = [START + (5 - number) * 3600 * SECOND for number in range(wrong)]
+    right = [START + number for number in range(200)]
+    assert placed(clock, [*future, *right], START) == [Tick(START), *map(trade, right)]
+    assert clock.counts.refused_jumps == wrong
+
+
+def test_old_events_do_not_begin_the_day_of_a_live_market_again_however_many_come() -> None:
+    clock = live(times=(START + 5 * 3600 * SECOND,))
+    old = [START + number for number in range(5 * REWIND_AFTER)]
+    assert placed(clock, old, START + 5 * 3600 * SECOND) == [*map(trade, old)]
+    assert (clock.counts.rewinds, clock.counts.late_events, clock.waiting_events) == (0, len(old), 0)
+
+
+def test_a_session_of_other_times_after_live_data_begins_a_day_of_its_own() -> None:
+    clock = EventClock(INTERVAL, live().state)
+    old = [START - 365 * 24 * 3600 * SECOND + number for number in range(REWIND_AFTER)]
+    assert placed(clock, old, START)[0] == Tick(old[0], rewound=True)
+
+
+def test_a_session_that_runs_faster_than_time_may_overtake_the_host_clock() -> None:
+    clock = EventClock(INTERVAL)
+    times = [START + number * 30 * SECOND for number in range(600)]
+    passed = [step for number, at in enumerate(times) for step in placed(clock, [at], START + number * SECOND // 20)]
+    assert [step.exchange_ns for step in passed if isinstance(step, Trade)] == times
+
+
+def test_a_recording_that_is_opened_again_begins_again_at_once_however_short_it_is() -> None:
+    first = EventClock(INTERVAL, is_recording=True)
+    times = [START + number * SECOND for number in range(10)]
+    played = placed(first, times, START + MINUTE)
+    second = EventClock(INTERVAL, first.state, is_recording=True)
+    third = EventClock(INTERVAL, second.state, is_recording=True)
+    assert placed(third, times, START + 2 * MINUTE) == [Tick(START, rewound=True), *played[1:]]
+    assert third.counts.rewinds == 1
+
+
+def test_a_recording_may_lie_in_the_hosts_future() -> None:
+    clock = EventClock(INTERVAL, is_recording=True)
+    assert placed(clock, [START + 3600 * SECOND], START)[1:] == [trade(START + 3600 * SECOND)]
 
 
 def test_the_lag_is_handed_over_and_measured_anew_with_the_first_event() -> None:

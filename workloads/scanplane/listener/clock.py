@@ -12,6 +12,10 @@ is as late as it, but for a minute; it is refused once three others have moved t
 nothing about the present: after a quiet spell, and after the close, many a bar comes late or corrected between the first
 event of the present and the second. What is more than a day ahead of the host's clock is refused at once.
 Events more than an hour behind wait until a hundred in a row agree that the recording began again.
+
+Of a live market, whose event time follows the host's clock, more is known. An event that is more than a minute ahead of the
+host's clock as well is wrong, however many agree with it; and the day goes on, however many old events come: they are late. A
+session of other times follows nothing, and a recording that is opened again begins again.
 """
 
 from collections.abc import Sequence
@@ -54,7 +58,11 @@ class ClockState(Struct, frozen=True, kw_only=True):
 
 
 class ClockCounts(Struct, kw_only=True):
-    """Totals for status and metrics. ``late_events`` are older than the last tick before them, which did not see them."""
+    """Totals for status and metrics.
+
+    ``late_events`` are older than the last tick before them, which did not see them. ``refused_jumps`` are events that nobody
+    agreed with, or that cannot be: they are left out.
+    """
 
     ticks: int = 0
     late_events: int = 0
@@ -73,6 +81,9 @@ class EventClock:
         self._interval_ns = interval_ns
         self._inherited = state = state or ClockState()
         self._is_recording = is_recording
+        self._begins_again = is_recording and state.last_tick_ns is not None
+        if self._begins_again:
+            state = ClockState()
         self._last_tick_ns = state.last_tick_ns
         self._open = state.open_interval
         self._now_ns = max(state.newest_ns, state.last_tick_ns or 0)
@@ -87,6 +98,8 @@ class EventClock:
     @property
     def state(self) -> ClockState:
         """What to hand over."""
+        if self._begins_again:
+            return self._inherited
         return ClockState(
             last_tick_ns=self._last_tick_ns,
             newest_ns=self.newest_ns,
@@ -234,7 +247,8 @@ class EventClock:
     def _place_one(self, channel: Channel, event: Event) -> list[Step]:
         time_ns = event.exchange_ns
         if self._last_tick_ns is None:
-            return self._accept(channel, event)
+            is_future = not self._is_recording and time_ns > self._host_ns + MINUTE_NS
+            return self._judge_ahead(channel, event) if is_future else self._accept(channel, event)
         if time_ns > self._now_ns + MINUTE_NS:
             return self._judge_ahead(channel, event)
         if time_ns <= self._now_ns - HOUR_NS:
@@ -245,6 +259,9 @@ class EventClock:
         return steps + self._believe(self._now_ns)
 
     def _judge_ahead(self, channel: Channel, event: Event) -> list[Step]:
+        if self.is_live and event.exchange_ns > self._host_ns + MINUTE_NS:
+            self.counts.refused_jumps += 1
+            return []
         steps = self._believe(event.exchange_ns)
         if steps:
             return steps + self._place_one(channel, event)
@@ -277,11 +294,12 @@ class EventClock:
         self._behind.append((channel, event))
         if len(self._behind) < REWIND_AFTER:
             return []
+        if self.is_live and self._newest_ns:
+            return self._release_behind()
         waiting, self._behind = self._behind, []
         self.counts.refused_jumps += len(self._ahead)
         self._ahead = []
         first_ns = min(each.exchange_ns for _, each in waiting)
-        self.counts.rewinds += 1
         self._open = False
         self._now_ns = first_ns
         self._newest_ns = 0
@@ -303,7 +321,8 @@ class EventClock:
         time_ns = event.exchange_ns
         boundary_ns = time_ns - time_ns % self._interval_ns
         if self._last_tick_ns is None:
-            steps.append(self._tick(boundary_ns))
+            steps.append(self._tick(boundary_ns, rewound=self._begins_again))
+            self._begins_again = False
         elif time_ns >= self._last_tick_ns + self._interval_ns:
             if self._open:
                 steps.append(self._tick(self._last_tick_ns + self._interval_ns))
@@ -322,4 +341,5 @@ class EventClock:
         self._now_ns = max(self._now_ns, tick_ns)
         self._open = False
         self.counts.ticks += 1
+        self.counts.rewinds += rewound
         return Tick(tick_ns, rewound)

@@ -72,6 +72,7 @@ class StreamTotals:
             "ticks_total": sum(counts.ticks for counts in clocks),
             "late_events_total": sum(counts.late_events for counts in clocks),
             "refused_clock_jumps_total": sum(counts.refused_jumps for counts in clocks),
+            "rewinds_total": sum(counts.rewinds for counts in clocks),
         }
 
 
