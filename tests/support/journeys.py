@@ -295,6 +295,7 @@ _LOSSES = {
         "malformed_batches_total",
         "stale_events_total",
         "early_events_total",
+        "waiting_early_events",
         "refused_events_total",
         "refused_symbols",
         "ignored_ticks_total",

@@ -48,7 +48,9 @@ REFERENCE = ReferenceData(symbols={symbol: SymbolReference(previous_close=10.0) 
 
 def an_event(draw: st.DrawFn, now_ns: int) -> tuple[Channel, Event]:
     symbol = draw(st.sampled_from(SYMBOLS))
-    at = now_ns - draw(st.sampled_from([0, 0, 1, SECOND_NS, 90 * SECOND_NS, 20 * 3600 * SECOND_NS]))
+    at = now_ns - draw(
+        st.sampled_from([0, 0, 1, SECOND_NS, 90 * SECOND_NS, 20 * 3600 * SECOND_NS, -19 * 3600 * SECOND_NS])
+    )
     price, size = draw(PRICES), draw(SIZES)
     kind = draw(st.sampled_from(["trade", "trade", "trade", "second", "minute", "quote"]))
     if kind == "trade":
@@ -69,7 +71,7 @@ def an_event(draw: st.DrawFn, now_ns: int) -> tuple[Channel, Event]:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Item]:
-    """Half an hour around the open, with late, corrected and stale events, and sometimes the morning after."""
+    """Half an hour around the open, with late, corrected, stale and early events, and sometimes the morning after."""
     now_ns = OPEN_NS - 60 * SECOND_NS
     stream: list[Item] = []
     for _ in range(draw(st.integers(1, 25))):
@@ -336,6 +338,8 @@ def test_fields_of_an_older_state_that_nobody_needs_are_removed() -> None:
         ({"column:trade_price:0": b"\0" * 9}, "9 bytes in 'column:trade_price:0'"),
         ({"sample:price:0": msgspec.msgpack.encode((1, b"\0" * 9))}, "9 bytes in 'sample:price:0'"),
         ({"scanner:x": msgspec.msgpack.encode((True, b"\0", b""))}, "1 bytes in 'scanner:x'"),
+        ({"early:Trades:000": b"\xc1"}, "can't be read: its early events"),
+        ({"early:Nothing:000": b"\x90"}, "can't be read: its early events: 'Nothing' is not a valid Channel"),
     ],
 )
 def test_a_state_that_cannot_be_read_is_refused_in_one_line_and_changes_nothing(

@@ -104,14 +104,14 @@ def test_a_gap_of_days_resets_once() -> None:
     assert engine.counts.day_resets == 1
 
 
-def test_an_event_of_another_day_is_counted_and_changes_nothing() -> None:
+def test_an_event_of_another_day_changes_nothing_of_this_one() -> None:
     engine = an_engine()
     engine.tick(Tick(new_york("2026-03-10 10:00")))
     events = [a_trade("2026-03-09 19:59"), a_trade("2026-03-10 10:00", 11.0), a_trade("2026-03-11 04:00", 12.0)]
     engine.apply(Channel.TRADES, encode_events(events))
     engine.tick(Tick(new_york("2026-03-10 10:00:01")))
     assert features(engine, "AAA")["high_of_day"] == features(engine, "AAA")["low_of_day"] == 11.0
-    assert (engine.counts.stale_events, engine.counts.early_events) == (1, 1)
+    assert (engine.counts.stale_events, engine.counts.waiting_early_events) == (1, 1)
 
 
 def test_a_consumer_that_joins_before_its_first_tick_takes_the_day_of_the_first_event() -> None:

@@ -9,7 +9,8 @@ __all__ = ["EngineCounts"]
 class EngineCounts(Struct, kw_only=True):
     """Totals in events unless the name says otherwise.
 
-    ``stale_events`` are older than the trading day, ``early_events`` belong to a later one: neither is applied.
+    ``stale_events`` are older than the trading day. ``early_events`` belong to a later one than the next, or were too many
+    to wait for the next: neither is applied. ``waiting_early_events`` wait for their day at this moment.
     ``refused_events`` are those of symbols beyond the market's ``maxSymbols``.
     ``ineligible_trades`` changed nothing (no price, no size, or a sale condition that allows nothing);
     ``volume_only_trades`` changed volume alone. ``late_trades`` are older than the symbol's last price.
@@ -21,6 +22,7 @@ class EngineCounts(Struct, kw_only=True):
     events: dict[str, int]
     stale_events: int = 0
     early_events: int = 0
+    waiting_early_events: int = 0
     refused_events: int = 0
     ineligible_trades: int = 0
     volume_only_trades: int = 0
@@ -39,8 +41,8 @@ class EngineCounts(Struct, kw_only=True):
     matches_by_scanner: dict[str, int]
 
     def figures(self) -> dict[str, float]:
-        """Return every total as a figure: ``symbols`` and ``refused_symbols`` as they are, totals with ``_total``."""
-        gauges = {"symbols", "refused_symbols"}
+        """Return everything as a figure: what is counted at this moment as it is, totals with ``_total``."""
+        gauges = {"symbols", "refused_symbols", "waiting_early_events"}
         numbers = {name: value for name, value in msgspec.structs.asdict(self).items() if isinstance(value, int)}
         figures = {name if name in gauges else f"{name}_total": float(value) for name, value in numbers.items()}
         return figures | {f"{_snake(channel)}_total": float(count) for channel, count in self.events.items()}

@@ -5,8 +5,9 @@ beginning of a trading day, windows, cooldowns) depends on ticks and exchange ti
 the same order give the same bytes, however they were grouped into batches, partitioned, or interrupted by restarts.
 
 What a trading day holds is kept from its beginning (see ``sessions``) to that of the next and then forgotten, by the
-first tick of the new day, even when no event arrives. An event that is older than the day is stale, one of a later day
-is early: both are counted and not applied. A late event of the same day, after the close too, changes what its own
+first tick of the new day, even when no event arrives. An event that is older than the day is stale, which is counted, and not
+applied. One of the next day is early: it waits for the first tick of that day, and so does everything before the first tick
+of all, since nothing else says what day it is. A late event of the same day, after the close too, changes what its own
 exchange time says: a trade of 15:59 that arrives at 16:10 still counts for the regular session's high.
 """
 
@@ -33,6 +34,7 @@ from scanplane.engine.decoding import (
     decode_trades,
 )
 from scanplane.engine.definitions import Moment
+from scanplane.engine.early import EarlyEvents, instant_of
 from scanplane.engine.evaluation import Evaluation
 from scanplane.engine.frame import FeatureFrame
 from scanplane.engine.quotes import apply_quotes
@@ -46,8 +48,9 @@ from scanplane.engine.trades import apply_trades
 from scanplane.engine.volumes import move_recent, take_up_bars
 from scanplane.engine.windows import PRICE_SAMPLES, VOLUME_SAMPLES, Samples
 from scanplane.features.catalogue import CATALOGUE, FeatureType
-from scanplane.marketdata.batches import Tick, decode_events
+from scanplane.marketdata.batches import Tick, decode_events, encode_events
 from scanplane.marketdata.channels import Channel
+from scanplane.marketdata.events import Event
 from scanplane.marketdata.partitions import partition_of
 from scanplane.marketdata.results import QuoteRow
 from scanplane.plan.configuration import AnalyzerConfiguration
@@ -96,6 +99,7 @@ class Engine:
         self._prices, self._volumes = Samples(PRICE_SAMPLES), Samples(VOLUME_SAMPLES)
         self._day: TradingDay | None = None
         self._day_instant_ns: int | None = None
+        self._early = EarlyEvents()
         self._tick_ns = _BEFORE_TIME
         self._frame: FeatureFrame | None = None
         self._fields.forget_names()
@@ -107,6 +111,7 @@ class Engine:
         """Totals since the engine was made, as of now."""
         self._counts.symbols = len(self._symbols.names)
         self._counts.refused_symbols = self._symbols.refused
+        self._counts.waiting_early_events = len(self._early)
         return copy.deepcopy(self._counts)
 
     @property
@@ -142,6 +147,11 @@ class Engine:
 
         Raises msgspec.DecodeError, with nothing applied.
         """
+        count = self._apply(channel, body)
+        self._counts.events[channel] += count
+        return count
+
+    def _apply(self, channel: Channel, body: bytes) -> int:
         batch: _AnyBatch | None
         match channel:
             case Channel.TRADES:
@@ -153,18 +163,16 @@ class Engine:
             case Channel.SECOND_AGGREGATES | Channel.MINUTE_AGGREGATES:
                 batch = decode_bars(channel, body, self._symbols)
             case _:
-                # No feature reads these channels yet.
-                count = len(decode_events(channel, body))
-                self._counts.events[channel] += count
-                return count
+                return len(decode_events(channel, body))  # no feature reads these channels yet
         if batch is None:
             return 0
+        day = self._day
+        if day is None:
+            return self._await_first_tick(channel, body)
         count = len(batch.rows)
-        self._counts.events[channel] += count
         self._frame = None
         self._grow()
-        day = self._day_for(batch)
-        batch = self._within(batch, day)
+        batch = self._within(channel, body, batch, day)
         if len(batch.rows):
             self._apply_within(channel, batch, day)
             self._state["changed"][batch.rows] = True
@@ -196,23 +204,42 @@ class Engine:
         self._unquoted = np.concatenate((self._unquoted, np.ones(self._state.capacity - len(self._unquoted), np.bool_)))
         self._referenced_rows = rows
 
-    def _day_for(self, batch: _AnyBatch) -> TradingDay:
-        if self._day is None:
-            # A consumer that joins in the middle has events before its first tick: the first of them says the day.
-            self._day_instant_ns = int(_instants_of(batch)[0])
+    def _await_first_tick(self, channel: Channel, body: bytes) -> int:
+        """Let events wait for the first tick; where it is long in coming, the first of them says the day."""
+        events = decode_events(channel, body)
+        if len(events) > self._early.room(channel):
+            first = next(iter(self._early))[1][0]
+            self._day_instant_ns = instant_of(first)
             self._day = self._calendar.day_at(self._day_instant_ns)
-        return self._day
+            self._release_early()
+            return self._apply(channel, body)
+        self._early.hold(channel, events, _BEFORE_TIME)
+        return len(events)
 
-    def _within(self, batch: _Batch, day: TradingDay) -> _Batch:
+    def _release_early(self) -> None:
+        """Apply what waited for the day that has begun."""
+        if len(self._early) and self._day is not None and self._day.begin_ns >= self._early.due_ns:
+            for channel, events in self._early.take():
+                self._apply(channel, encode_events(events))
+
+    def _within(self, channel: Channel, body: bytes, batch: _Batch, day: TradingDay) -> _Batch:
         instants = _instants_of(batch)
         stale, early, refused = instants < day.begin_ns, instants >= day.next_begin_ns, batch.rows < 0
         applied = ~(stale | early | refused)
         if applied.all():
             return batch
-        self._counts.refused_events += int(np.count_nonzero(refused))
+        if early.any():
+            self._hold_early(channel, decode_events(channel, body), day)
+        self._counts.refused_events += int(np.count_nonzero(refused & ~early))
         self._counts.stale_events += int(np.count_nonzero(stale & ~refused))
-        self._counts.early_events += int(np.count_nonzero(early & ~refused))
         return type(batch)(*(column[applied] for column in msgspec.structs.astuple(batch)))
+
+    def _hold_early(self, channel: Channel, events: list[Event], day: TradingDay) -> None:
+        """Let what belongs to the day after *day* wait for its first tick."""
+        end_ns = self._calendar.day_at(day.next_begin_ns).next_begin_ns
+        early = [event for event in events if instant_of(event) >= day.next_begin_ns]
+        held = [event for event in early if instant_of(event) < end_ns]
+        self._counts.early_events += len(early) - len(held) + self._early.hold(channel, held, day.next_begin_ns)
 
     def tick(self, tick: Tick) -> Evaluation:
         """Evaluate every scanner at an instant of event time.
@@ -226,6 +253,7 @@ class Engine:
             self._counts.ignored_ticks += 1
             return Evaluation(tick.tick_ns)
         self._enter_day(tick.tick_ns)
+        self._release_early()
         move_recent(self._state, self._tick_ns, tick.tick_ns)
         self._tick_ns = tick.tick_ns
         self._take_up_bars()
@@ -330,7 +358,8 @@ class Engine:
         header = Header(LAYOUT_VERSION, len(self._symbols.names), self._day_instant_ns, self._tick_ns)
         samples = {"price": self._prices, "volume": self._volumes}
         self._grow()
-        return self._fields.collect(header, self._symbols.names, self._state, samples, self._scanners)
+        early = self._early.fields()
+        return self._fields.collect(header, self._symbols.names, self._state, samples, self._scanners, early)
 
     def forget_snapshots(self) -> None:
         """Let the next snapshot be a whole one: those before it were lost."""
@@ -355,6 +384,7 @@ class Engine:
         tick_ns = max(self._tick_ns, reader.header.tick_ns)
         move_recent(self._state, self._tick_ns, tick_ns)
         self._tick_ns = tick_ns
+        self._take_up_early(reader)
         if reader.header.day_instant_ns is None or not self._take_up_day(reader.header.day_instant_ns):
             return
         reader.columns_into(self._state, from_rows, to_rows)
@@ -362,6 +392,13 @@ class Engine:
         rows = len(self._symbols.names)
         reader.samples_into("price", self._prices, from_rows, to_rows, rows)
         reader.samples_into("volume", self._volumes, from_rows, to_rows, rows)
+
+    def _take_up_early(self, reader: StateReader) -> None:
+        instant_ns, partition = reader.header.day_instant_ns, self._configuration.partition
+        due_ns = _BEFORE_TIME if instant_ns is None else self._calendar.day_at(instant_ns).next_begin_ns
+        for channel, events in reader.early:
+            mine = [event for event in events if partition_of(event.symbol, partition.count) == partition.index]
+            self._counts.early_events += self._early.hold(channel, mine, due_ns)
 
     def _take_up_day(self, instant_ns: int) -> bool:
         """Say whether a state of the day of *instant_ns* is worth taking up; forget what an older day left."""

@@ -1,7 +1,8 @@
 """The engine's state as fields of bytes, and back.
 
-A field is one column of one plane, one sample, one scanner's memory, or the names. Between two snapshots only fields whose
-bytes changed are given out, so that a quiet column costs nothing; a field that fell back to "nothing known" is removed.
+A field is one column of one plane, one sample, one scanner's memory, the names, or some of the events that wait for their day.
+Between two snapshots only fields whose bytes changed are given out, so that a quiet column costs nothing; a field that fell
+back to "nothing known" is removed.
 Every number is little-endian; rows stand in the order of the names. Symbols and columns are found by name when a state is
 taken up again, so a saved state fits another set of scanners and, filtered by symbol, another number of partitions.
 """
@@ -15,6 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from scanplane.engine.columns import Columns
+from scanplane.engine.early import read_early
 from scanplane.engine.scanners import CompiledScanner
 from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION
 from scanplane.engine.windows import Sample, Samples
@@ -61,6 +63,7 @@ class SnapshotFields:
     def __init__(self) -> None:
         self._given: dict[str, bytes] = {}
         self._stored: set[str] = set()
+        self._early: set[str] = set()
         self._named = 0
 
     def forget(self) -> None:
@@ -83,6 +86,7 @@ class SnapshotFields:
         state: Columns,
         samples: Mapping[str, Samples],
         scanners: tuple[CompiledScanner, ...],
+        early: Mapping[str, bytes],
     ) -> dict[str, bytes | None]:
         """Return changed fields, and None for those to remove."""
         changed: dict[str, bytes | None] = {}
@@ -102,6 +106,9 @@ class SnapshotFields:
                 memory.grow(header.rows)
                 arrays = (memory[name][: header.rows].tobytes() for name in ("active", "fired_ns"))
                 self._put(changed, SCANNER + scanner.digest, _ENCODE(_SavedScanner(scanner.is_primed, *arrays)))
+        for name in [*early, *(self._early - early.keys())]:
+            self._put(changed, name, early.get(name))
+        self._early = set(early)
         changed.update(dict.fromkeys(self._stored - self._given.keys()))
         self._stored = set(self._given)
         return changed
@@ -141,6 +148,10 @@ class StateReader:
         self._columns: list[tuple[str, int, NDArray[Any]]] = []
         self._samples: list[tuple[str, int, NDArray[np.float64]]] = []
         self._scanners: dict[str, tuple[bool, dict[str, NDArray[Any]]]] = {}
+        try:
+            self.early = read_early(fields)
+        except ValueError as error:
+            raise StateMismatchError(f"saved state can't be read: its early events: {error}") from None
         for field in fields:
             if field.startswith(COLUMN):
                 self._read_column(fields, field)
