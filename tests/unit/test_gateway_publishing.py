@@ -10,6 +10,7 @@ from scanplane.gateway.view import View
 from scanplane.marketdata.results import QuoteRow
 from scanplane.telemetry.latency import LatencyHistogram
 from support.gateway import SECOND_NS, part_of
+from support.traced import Traced
 
 MINUTE_NS = 60 * SECOND_NS
 
@@ -23,7 +24,9 @@ def a_publisher(*, behind_ns: int, label: str = "") -> Publisher:
         )
     )
     latency = LatencyHistogram("receipt_to_gateway", "")
-    publisher = Publisher(view, Hub(lambda: 0), max_updates_per_second=4.0, receipt_to_gateway=latency)
+    publisher = Publisher(
+        view, Hub(lambda: 0), max_updates_per_second=4.0, receipt_to_gateway=latency, traces=Traced().traces
+    )
     publisher.problem = ""
     return publisher
 

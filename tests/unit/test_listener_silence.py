@@ -200,16 +200,13 @@ def test_a_change_to_a_delayed_feed_leaves_boards_going_on_and_its_clock_is_caug
 
 
 def test_a_tick_by_the_host_clock_is_as_new_as_the_clock_and_not_as_old_as_the_last_event() -> None:
-    sent: list[Batch] = []
-    router = Router("massive", replace(ROUTE, evaluation_interval_ns=SECOND), 1, sent.append)
-    watch = SilenceWatch(router)
-    router.take(Channel.TRADES, [Trade("BAC", START, 14.0, 100)], START + 1)
-    watch.hear(START + 1)
-    watch.look(3600.0, START + 3600 * SECOND + 1)
-    (closing, host) = [batch.header for batch in sent if batch.header.channel is None][-2:]
-    assert closing.last_received_ns == START + 1
-    assert host.last_received_ns == host.first_received_ns == START + 3600 * SECOND + 1
-    assert is_live(decode_tick(sent[-1].body).tick_ns, host.last_received_ns)
+    market = live()
+    market.take(START)
+    market.pass_time(3600.0)
+    headers = [batch.header for batch in market.sent if batch.header.channel is None]
+    assert headers[0].last_received_ns == START
+    assert headers[-1].last_received_ns == headers[-1].first_received_ns == market.host_ns
+    assert is_live(market.ticks[-1], headers[-1].last_received_ns)
 
 
 async def test_a_finished_recordings_last_interval_is_closed_at_once() -> None:
