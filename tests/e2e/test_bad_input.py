@@ -105,17 +105,22 @@ def test_validate_tells_every_mistake_of_every_file_at_once(tmp_path: Path) -> N
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     outcome = scanplane("validate", *files, folder=tmp_path)
+    no_market = (
+        "6:21 spec.marketRef.name: there is no Market 'us-stocks' in namespace 'default': apply a Market of that name"
+    )
     tells(
         outcome,
         "note: f.yaml:1:1 nothing in it",
         "a.yaml:2:7 kind: unknown kind 'Feeed'; did you mean Feed?",
         "b.yaml:2:1 not valid YAML: did not find expected ',' or ']'; close the list with ], its entries parted by commas",
+        f"c.yaml:{no_market}",
         "c.yaml:7:10 spec.where: unknown feature 'pricee'; did you mean price?",
         "c.yaml:7:26 spec.where: '&&' needs true or false, but this is a number; compare it: volume > 0",
         "c.yaml:8:34 spec.board.limit: must be a whole number, not the text 'many'",
         "d.yaml:4:18 metadata.name: Scanner volume is declared twice; the first is at c.yaml:4",
+        f"d.yaml:{no_market}",
         "e.yaml:1:1 a document must be a mapping with apiVersion, kind and metadata",
-        "7 problems in 5 files.",
+        "9 problems in 5 files.",
     )
     assert outcome.out == []
 

@@ -218,11 +218,93 @@ def test_problems_of_every_kind_stand_in_the_order_of_the_files_and_their_lines(
         "feed.yaml:16:18 " + NOT_A_NAME,
         "feed.yaml:23:19 spec.feedRef.name: Feed 'massive' is not accepted itself: mend it first",
         "feed.yaml:24:21 " + NO_MARKET,
+        "scanner.yaml:6:21 " + NO_MARKET,
         "scanner.yaml:7:10 spec.where: unknown feature 'pricee'; did you mean price?",
         "scanner.yaml:7:25 spec.where: the expression ends too early; a feature, a number or a text belongs here",
         "scanner.yaml:8:34 spec.board.limit: must be at least 1, not 0",
         "scanner.yaml:8:47 spec.board.columns[0]: unknown feature 'volumee'; did you mean volume?",
     ]
+
+
+AT_ONCE: dict[str, tuple[str, str, list[str]]] = {
+    "a rule and what the planner knows": (
+        "Market",
+        "{assetClass: Stocks, calendar: NYSEE, reference: {volumeCurve: File, freeFloat: Provider}}",
+        [
+            "spec.calendar: there is no calendar 'NYSEE': write an exchange's MIC such as XNYS, or 24/7",
+            "spec.reference.volumeCurve: volumeCurve: File needs spec.reference.file.volumeCurve",
+            "spec.reference.freeFloat: the provider's bulk snapshot does not hold it: write File or None",
+        ],
+    ),
+    "a rule about what stands around it": (
+        "Market",
+        "{assetClass: Stocks, reference: {previousClose: File, freeFloat: Provider}}",
+        [
+            "spec.reference: source File needs spec.reference.file.symbols",
+            "spec.reference.freeFloat: the provider's bulk snapshot does not hold it: write File or None",
+        ],
+    ),
+    "a wrong type, an expression and a reference": (
+        "Scanner",
+        "{marketRef: {name: eu-stocks}, where: pricee > 1.0, board: {rankBy: volume, limit: many}}",
+        [
+            "spec.marketRef.name: there is no Market 'eu-stocks' in namespace 'default'; there is us-stocks",
+            "spec.where: unknown feature 'pricee'; did you mean price?",
+            "spec.board.limit: must be a whole number, not the text 'many'",
+        ],
+    ),
+    "an entry of a list and the next one": (
+        "Scanner",
+        "{marketRef: {name: us-stocks}, board: {rankBy: volume, columns: [Price, prise]}}",
+        [
+            "spec.board.columns[0]: 'Price' is not the name of a feature; use the catalogue's names, such as gap_percent",
+            "spec.board.columns[1]: unknown feature 'prise'; did you mean price?",
+        ],
+    ),
+    "too little to read": (
+        "Subscription",
+        '{feedRef: {name: masive}, channels: [Trades], symbols: ["*"]}',
+        ["spec.marketRef: is missing"],
+    ),
+    "a reference and a delivery": (
+        "Subscription",
+        '{feedRef: {name: masive}, marketRef: {name: us-stocks}, channels: [Trades], symbols: ["*"], delivery: {timeToLive: 5}}',
+        [
+            "spec.feedRef.name: there is no Feed 'masive' in namespace 'default'; there is massive",
+            "spec.delivery.timeToLive: 5 is not a duration; write a number with its unit (ms, s, m or h), such as 5s",
+        ],
+    ),
+    "what is wrong within what is missing otherwise": (
+        "DataPlane",
+        "{broker: {urlSecretRef: {name: services}}, gateway: {tokensSecretRef: {name: readers}}}",
+        [
+            "spec.broker.urlSecretRef.key: is missing",
+            "spec.gateway.tokensSecretRef: there is no Secret 'readers': create it with one key for each client",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+@pytest.mark.parametrize("name", ["other", "default", "Other"])
+def test_every_mistake_of_a_resource_is_told_at_once(case: str, name: str) -> None:
+    kind, spec, told = AT_ONCE[case]
+    name = "default" if kind == "DataPlane" and name == "other" else name
+    text = f"apiVersion: scanplane.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+    found = [line for line in lines(world_of({"feed.yaml": FEED, "bad.yaml": text})) if line.startswith("bad.yaml:")]
+    in_spec = [line.partition(" ")[2] for line in found if " metadata.name: " not in line]
+    assert sorted(in_spec) == sorted(told)
+    assert (len(found) > len(in_spec)) is (name == "Other")
+
+
+def test_a_second_declaration_is_checked_like_the_first() -> None:
+    second = SCANNER.replace("price > 1.0", "pricee > 1.0")
+    world = world_of(GOOD | {"zz.yaml": second})
+    assert lines(world) == [
+        "zz.yaml:4:18 metadata.name: Scanner volume is declared twice; the first is at scanner.yaml:4",
+        "zz.yaml:7:10 spec.where: unknown feature 'pricee'; did you mean price?",
+    ]
+    assert hashes(world) == hashes(world_of(GOOD))
 
 
 def test_a_missing_secret_is_told_where_it_is_referred_to() -> None:

@@ -76,12 +76,14 @@ def build_world(
     located = {ResourceKey(each.kind, each.name): each for each in documents.resources}
     kept = {key: each for key, each in _kept(documents, broken, before).items() if key not in located}
     resources = [*(each.resource for each in located.values()), *kept.values()]
+    readable = {index: each.readable for index, each in enumerate(documents.malformed) if each.readable is not None}
+    mentioned = [*resources, *readable.values()]
     files = {} if before is None else {key: before.files[key] for key in kept}
     secret_documents = _kept_secrets(broken, before) | {secret.name: secret for secret in documents.secrets}
     secrets = MappingSecrets({name: each.values for name, each in secret_documents.items()}, environment)
-    known = _known_secrets(secret_documents.values(), resources, secrets)
+    known = _known_secrets(secret_documents.values(), mentioned, secrets)
     if assume_secrets:
-        _assume(known, resources)
+        _assume(known, mentioned)
     planned = plan(
         Inventory(
             namespace=namespace,
@@ -94,15 +96,21 @@ def build_world(
             secrets=secret_digests(known),
             last_good=before.plan.accepted if before is not None else {},
             malformed=frozenset(_declared(documents) - located.keys()),
+            readable=tuple(readable.values()),
         )
     )
-    texts = [problem for each in documents.malformed for problem in _text_problems(each)]
+    found = dict(zip(readable, planned.found_in_readable, strict=True))
+    more = [
+        problem
+        for index, each in enumerate(documents.malformed)
+        for problem in _more_problems(each, found.get(index, ()))
+    ]
     errors = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.ERROR]
     warnings = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.WARNING]
     return World(
         plan=planned,
         secrets=secrets,
-        problems=_in_order(sources, (*documents.problems, *emptied, *texts, *errors)),
+        problems=_in_order(sources, (*documents.problems, *emptied, *more, *errors)),
         remarks=(*(note for note in documents.notes if note.file not in broken), *warnings),
         located=located,
         files=files | {key: each.file for key, each in located.items()},
@@ -194,13 +202,20 @@ def _secret_references(resources: Iterable[Resource]) -> Iterable[SecretKeyRefer
                 pass
 
 
-def _text_problems(malformed: MalformedResource) -> Iterable[Problem]:
-    """Yield what is wrong with the expressions of a resource that is malformed elsewhere: every mistake at once."""
+def _more_problems(malformed: MalformedResource, findings: Iterable[Finding]) -> list[Problem]:
+    """Return what else is wrong with a resource that is malformed: every mistake at once.
+
+    *findings* are about what of it can be read; the expressions of a Scanner can be judged whatever else is wrong.
+    """
+    told = [
+        (each.path, each.message, max(each.line, 1), max(each.column, 1))
+        for each in findings
+        if each.severity is Severity.ERROR
+    ]
     if malformed.kind is Kind.SCANNER:
-        for path, message, line, column in check_scanner_texts(malformed.document):
-            problem = malformed.problem(path, message, line, column)
-            if problem is not None:
-                yield problem
+        told += check_scanner_texts(malformed.document)
+    problems = (malformed.problem(*each) for each in dict.fromkeys(told))
+    return [problem for problem in problems if problem is not None]
 
 
 def _in_order(sources: Sequence[SourceText], problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -35,6 +35,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     ``config_maps`` says the same of the ConfigMaps that hold reference data on a cluster.
     ``last_good`` holds, for each resource, the version that was last accepted: it keeps running while a newer one is bad.
     ``malformed`` are declared too, but so badly that they are nothing to plan with: a reference to one does not dangle.
+    ``readable`` are resources that are malformed, as far as they can be read: they are checked and never accepted.
     """
 
     namespace: str
@@ -48,6 +49,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     config_maps: Mapping[str, Mapping[str, str]] = {}
     last_good: Mapping["ResourceKey", Resource] = {}
     malformed: frozenset["ResourceKey"] = frozenset()
+    readable: tuple[Resource, ...] = ()
 
 
 class ResourceKey(Struct, frozen=True, order=True):

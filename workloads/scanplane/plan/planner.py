@@ -14,8 +14,11 @@ from scanplane.plan.listeners import listener_configurations
 from scanplane.plan.scanner_checks import check_scanner
 from scanplane.plan.services import DEFAULT_NAME
 from scanplane.resources.data_plane import DataPlane
+from scanplane.resources.feed import Feed
 from scanplane.resources.kinds import Kind, Resource
 from scanplane.resources.market import Analyzer, Market, ReferenceSource
+from scanplane.resources.scanner import Scanner
+from scanplane.resources.subscription import Subscription
 
 __all__ = ["Plan", "plan"]
 
@@ -23,13 +26,15 @@ __all__ = ["Plan", "plan"]
 class Plan(Struct, frozen=True, kw_only=True):
     """What should run, by instance name; what was found; and the versions in use (the next plan's ``last_good``).
 
-    ``is_withheld`` says that nothing should run for want of an accepted DataPlane.
+    ``is_withheld`` says that nothing should run for want of an accepted DataPlane. ``found_in_readable`` are the findings
+    about each of the inventory's ``readable``.
     """
 
     configurations: Mapping[str, RoleConfiguration]
     findings: tuple[Finding, ...]
     accepted: Mapping[ResourceKey, Resource]
     is_withheld: bool = False
+    found_in_readable: tuple[tuple[Finding, ...], ...] = ()
 
     @property
     def data_plane(self) -> DataPlane | None:
@@ -67,7 +72,23 @@ def plan(inventory: Inventory) -> Plan:
         findings=tuple(sorted(acceptance.findings)),
         accepted=acceptance.accepted(),
         is_withheld=is_withheld,
+        found_in_readable=tuple(tuple(_check(resource, acceptance)) for resource in inventory.readable),
     )
+
+
+def _check(resource: Resource, acceptance: Acceptance) -> list[Finding]:
+    """Check a resource that is not to be accepted, in the light of all that are."""
+    match resource:
+        case DataPlane():
+            return check_data_plane(resource, acceptance)
+        case Feed():
+            return check_feed(resource, acceptance)
+        case Market():
+            return check_market(resource, acceptance)
+        case Subscription():
+            return check_subscription(resource, acceptance)
+        case Scanner():
+            return check_scanner(resource, acceptance)
 
 
 def _is_withheld(acceptance: Acceptance) -> bool:

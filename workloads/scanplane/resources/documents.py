@@ -7,17 +7,18 @@ Pure: reading files is done by the command line.
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from scanplane.resources.common import API_GROUP, API_VERSION
+from scanplane.resources.common import API_GROUP, API_VERSION, ResourceName
 from scanplane.resources.kinds import KINDS, Kind, Resource
 from scanplane.resources.metadata_checks import check_metadata
 from scanplane.resources.problems import Position, Problem
 from scanplane.resources.scalar_positions import position_within
-from scanplane.resources.schema import spec_schema
+from scanplane.resources.schema import schema_of, spec_schema
 from scanplane.resources.secret_documents import SecretDocument, check_secret, secret_values
 from scanplane.resources.validation import Finding, check_value, closest, without_nulls
 from scanplane.resources.yaml_text import MappingNode, Node, ScalarNode, SourceText, YamlDocument, read_documents
@@ -33,6 +34,7 @@ __all__ = [
     "resource_from_object",
 ]
 
+_NAME = schema_of(ResourceName)
 _FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _KIND_NAMES = tuple(kind.value for kind in Kind)
 
@@ -98,16 +100,23 @@ class LocatedResource(Struct, frozen=True):
 
 
 class MalformedResource(Struct, frozen=True):
-    """A resource in which something is wrong: what was written, for those who can say more about it."""
+    """A resource in which something is wrong: what was written, for those who can say more about it.
+
+    ``readable`` is the resource as far as it can be read, never to be used: without what is wrong in it, and under another name
+    where its own is wrong; None where too little is left.
+    """
 
     kind: Kind
     document: Mapping[str, Any]
     wrong: frozenset[str]
     locator: _Locator
+    readable: Resource | None
 
     def problem(self, path: str, message: str, line: int, column: int) -> Problem | None:
-        """Return a problem with a value of this resource, or None where something was found wrong there already."""
-        return None if path in self.wrong else self.locator.problem(path, message, line=line, column=column)
+        """Return a problem with a value of this resource, or None where something in it was found wrong already."""
+        if any(each == path or each.startswith((f"{path}.", f"{path}[")) for each in self.wrong):
+            return None
+        return self.locator.problem(path, message, line=line, column=column)
 
 
 class Documents(Struct, frozen=True):
@@ -176,6 +185,33 @@ def _check_spec(kind: Kind, plain: Mapping[str, Any], unquoted: PlainTexts) -> l
 def _convert(kind: Kind, plain: Mapping[str, Any]) -> Resource:
     resource: Resource = msgspec.convert(plain, KINDS[kind].model)
     return resource
+
+
+def _readable(kind: Kind, plain: Mapping[str, Any], findings: Sequence[Finding]) -> Resource | None:
+    """Return a resource as far as it can be read: whole where nothing but rules between its fields is broken, then without
+    what is wrong, then without what that stands in.
+    """
+    name = _identity(plain)[0]
+    named = {"metadata": {"name": "default" if name is None or check_value(_NAME, name) else name}}
+    spec = readable = {"spec": plain.get("spec")}
+    wrong = {found.path for found in findings if found.path[:1] == ("spec",)}
+    while True:
+        try:
+            return _convert(kind, named | readable)
+        except msgspec.ValidationError:
+            if not wrong:
+                return None
+        readable = _without(spec, wrong, ())
+        wrong = {path[:-1] for path in wrong if len(path) > 1}
+
+
+def _without(value: Any, wrong: AbstractSet[Path], path: Path) -> Any:  # noqa: ANN401  # a document is whatever somebody wrote
+    """Return *value* without the fields in it that are wrong. Lists stay whole, since places in them are told by index."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _without(child, wrong, below) for name, child in value.items() if (below := (*path, name)) not in wrong
+    }
 
 
 def _identify(version: object, kind: object) -> list[Finding] | None:
@@ -260,15 +296,15 @@ class _Parsing:
         findings += check_metadata(plain.get("metadata", {}), located.unquoted)
         findings += _check_spec(kind, plain, located.unquoted)
         self._report(findings, locator)
-        if findings or located.problems:
-            wrong = frozenset(format_path(found.path) for found in findings)
-            self.malformed.append(MalformedResource(kind, plain, wrong, locator))
         name, namespace = _identity(plain)
         if name is None:
             self.doubtful.add(kind)
-            return
-        self.declared.append(Declared(kind, namespace, name))
-        if self._is_repeated(kind.value, namespace, name, locator) or findings or located.problems:
+        else:
+            self.declared.append(Declared(kind, namespace, name))
+        repeats = name is not None and self._is_repeated(kind.value, namespace, name, locator)
+        if name is None or repeats or findings or located.problems:
+            wrong = frozenset(format_path(found.path) for found in findings)
+            self.malformed.append(MalformedResource(kind, plain, wrong, locator, _readable(kind, plain, findings)))
             return
         try:
             resource = _convert(kind, plain)
