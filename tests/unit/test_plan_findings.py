@@ -357,6 +357,28 @@ def test_files_on_a_cluster_are_keys_of_a_config_map(
     assert expected is None or messages[0].startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("symbols", "expected"),
+    [
+        (
+            "reference/symbols.csv",
+            ["file.symbols 'reference/symbols.csv' can't be a key of a ConfigMap: write symbols.csv"],
+        ),
+        (
+            "my/",
+            ["file.symbols 'my/' can't be a key of a ConfigMap: use letters, digits, hyphens, dots and underscores"],
+        ),
+        ("/usr/share/symbols.csv", []),
+    ],
+)
+def test_what_cannot_be_a_key_of_a_config_map_is_told_so(symbols: str, expected: list[str]) -> None:
+    text = FILES.replace("symbols.csv CONFIG_MAP", f'"{symbols}", configMapRef: {{name: data}}')
+    services = {"services": {"broker": "1", "cache": "2"}}
+    planned = plan(inventory_of(text, home=Home.CLUSTER, secrets=services, config_maps={"data": {"symbols.csv": "1"}}))
+    assert [str(finding).removeprefix("reference.") for finding in errors_of(planned.findings)] == expected
+    assert errors_of(plan(inventory_of(text)).findings) == []
+
+
 def test_a_deleted_resource_is_not_kept_by_its_last_good_version() -> None:
     good = plan(inventory_of(US_STOCKS))
     without = US_STOCKS[: US_STOCKS.rindex("---")]

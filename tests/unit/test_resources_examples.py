@@ -1,10 +1,15 @@
 """What stands in examples/ is right, and a spec's digest is about the spec alone."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from scanplane.local.world import build_world
+from scanplane.plan.configuration import AnalyzerConfiguration
+from scanplane.plan.inventory import Home
 from scanplane.resources.digest import spec_digest
 from scanplane.resources.documents import SourceText, parse_documents
 from scanplane.resources.feed import Feed
@@ -36,6 +41,31 @@ def test_the_stock_example_holds_every_kind_and_its_references_meet() -> None:
                 assert (kind, spec[field]["name"]) in names
     boards = {"top-volume", "top-gappers", "top-gainers", "highs-of-day", "lows-of-day", "low-float-gappers"}
     assert {name for kind, name in names if kind == "Scanner"} == boards
+
+
+REFERENCE = ("volumeCurve: File", "freeFloat: File", "file: {symbols:")
+
+
+@pytest.mark.parametrize("home", [Home.LOCAL, Home.CLUSTER])
+@pytest.mark.parametrize("lines", [(), REFERENCE], ids=["as it is", "with files"])
+def test_the_stock_example_works_in_both_homes_also_with_the_files_that_it_speaks_of(
+    home: Home, lines: Sequence[str]
+) -> None:
+    text = (ROOT / "examples" / "us-stocks.yaml").read_text()
+    for line in lines:
+        assert text.count(f"#   {line}") == 1
+        text = text.replace(f"#   {line}", line)
+    scanners = [SourceText(path.name, path.read_text()) for path in (ROOT / "examples" / "scanners").glob("*.yaml")]
+    world = build_world([SourceText("us-stocks.yaml", text), *scanners], {}, home=home, assume_inputs=True)
+    assert [str(problem) for problem in world.problems] == []
+    unknown = {remark.message.partition(" stays unknown")[0] for remark in world.remarks}
+    assert unknown == (set() if lines else {"free_float", "relative_volume"})
+    analyzer = world.plan.configurations["analyzer-us-stocks-0"]
+    assert isinstance(analyzer, AnalyzerConfiguration)
+    if lines:
+        named = (analyzer.reference.symbols_file, analyzer.reference.volume_curve_file)
+        mentioned = re.findall(r"--from-file=(\S+)", text[text.index("kubectl create configmap") :])
+        assert list(named) == mentioned
 
 
 def market(**spec: object) -> Market:

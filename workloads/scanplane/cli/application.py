@@ -66,11 +66,17 @@ def _options(
 
 
 @application.command()
-def validate(files: Files) -> None:
+def validate(
+    files: Files,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Check also what a cluster asks for: a broker, a cache, files as ConfigMaps."),
+    ] = False,
+) -> None:
     """Check files of resources: every mistake at once, with its place and what to write instead."""
     from scanplane.cli.documents import validate_files  # noqa: PLC0415  # see the module's text
 
-    raise typer.Exit(validate_files(files))
+    raise typer.Exit(validate_files(files, cluster=cluster))
 
 
 @application.command()

@@ -14,6 +14,8 @@ from scanplane.local.files import InputError, read_sources
 from scanplane.local.world import World, build_world
 from scanplane.plan.configuration import configuration_hash, secrets_of
 from scanplane.plan.inventory import Home
+from scanplane.resources.common import API_VERSION
+from scanplane.resources.kinds import Kind
 from scanplane.resources.problems import render_problems
 
 __all__ = ["plan_files", "validate_files", "write_plan"]
@@ -21,10 +23,11 @@ __all__ = ["plan_files", "validate_files", "write_plan"]
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
-def validate_files(paths: Sequence[Path]) -> int:
-    """Print everything that is wrong with *paths* and return the exit code."""
+def validate_files(paths: Sequence[Path], *, cluster: bool = False) -> int:
+    """Print everything that is wrong with *paths*, for a cluster if so asked, and return the exit code."""
+    home = Home.CLUSTER if cluster else Home.LOCAL
     try:
-        world = build_world(read_sources(paths), os.environ, assume_secrets=True)
+        world = build_world(read_sources(paths), os.environ, home=home, assume_inputs=True)
     except InputError as error:
         sys.stderr.write(f"scanplane: {error}\n")
         return 2
@@ -33,9 +36,20 @@ def validate_files(paths: Sequence[Path]) -> int:
     if world.problems:
         sys.stderr.write(render_problems(world.problems) + "\n")
         return 2
-    count = len(world.located)
-    sys.stdout.write(f"{count} {'resource' if count == 1 else 'resources'}, nothing wrong.\n")
+    if not world.located and not world.secret_documents:
+        kinds = ", ".join(Kind)
+        sys.stderr.write(f"scanplane: there is nothing to check: write apiVersion: {API_VERSION} and one of {kinds}\n")
+        return 2
+    counted = (
+        _counted(len(world.located), "resource") if world.located else _counted(len(world.secret_documents), "Secret")
+    )
+    over = f"; {world.passed_over} passed over, as noted" if world.passed_over else ""
+    sys.stdout.write(f"{counted}, nothing wrong{over}.\n")
     return 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def plan_files(paths: Sequence[Path], output: Path | None, namespace: str) -> int:
@@ -44,9 +58,9 @@ def plan_files(paths: Sequence[Path], output: Path | None, namespace: str) -> in
         sys.stderr.write(f"scanplane: {namespace!r} is no namespace: use lower-case letters, digits and hyphens\n")
         return 2
     try:
-        home, assume_secrets = (Home.LOCAL, True) if output is None else (Home.PROCESSES, False)
+        home, assume_inputs = (Home.LOCAL, True) if output is None else (Home.PROCESSES, False)
         world = build_world(
-            read_sources(paths), os.environ, namespace=namespace, home=home, assume_secrets=assume_secrets
+            read_sources(paths), os.environ, namespace=namespace, home=home, assume_inputs=assume_inputs
         )
         if output is not None:
             write_plan(world, output)

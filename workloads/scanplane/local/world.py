@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
-from scanplane.plan.configuration import SecretKey
+from scanplane.plan.configuration import SecretKey, config_map_keys
 from scanplane.plan.inventory import Finding, Home, Inventory, ResourceKey, Severity
 from scanplane.plan.planner import Plan, plan
 from scanplane.plan.scanner_checks import check_scanner_texts
@@ -42,7 +42,8 @@ _DATA_PLANE = ResourceKey(Kind.DATA_PLANE, DEFAULT_NAME)
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """What the files say now. ``problems`` keep something from being used; ``remarks`` do not.
+    """What the files say now. ``problems`` keep something from being used; ``remarks`` do not. ``passed_over`` counts the
+    documents of somebody else and the empty files, each of which has a remark.
 
     ``files`` names the file of each resource that counts, and ``secret_documents`` are the Secrets that do: those that stand
     there now, and those that stood there when the file could last be read.
@@ -52,6 +53,7 @@ class World(Struct, frozen=True, kw_only=True):
     secrets: MappingSecrets
     problems: tuple[Problem, ...]
     remarks: tuple[Problem, ...]
+    passed_over: int
     located: Mapping[ResourceKey, LocatedResource]
     files: Mapping[ResourceKey, str]
     secret_documents: Mapping[str, SecretDocument]
@@ -64,11 +66,11 @@ def build_world(
     *,
     namespace: str = NAMESPACE,
     home: Home = Home.LOCAL,
-    assume_secrets: bool = False,
+    assume_inputs: bool = False,
 ) -> World:
     """Plan what *sources* declare for *home*; *before* is the world that runs now, whose good versions outlive bad edits.
 
-    *assume_secrets* takes every Secret that is referred to for there: what can be said without running anything.
+    *assume_inputs* takes every Secret and ConfigMap that is referred to for there: what can be said without running anything.
     """
     documents = parse_documents(sources)
     emptied = _emptied(sources, before)
@@ -82,7 +84,7 @@ def build_world(
     secret_documents = _kept_secrets(broken, before) | {secret.name: secret for secret in documents.secrets}
     secrets = MappingSecrets({name: each.values for name, each in secret_documents.items()}, environment)
     known = _known_secrets(secret_documents.values(), mentioned, secrets)
-    if assume_secrets:
+    if assume_inputs:
         _assume(known, mentioned)
     planned = plan(
         Inventory(
@@ -94,6 +96,7 @@ def build_world(
             subscriptions=tuple(each for each in resources if isinstance(each, Subscription)),
             scanners=tuple(each for each in resources if isinstance(each, Scanner)),
             secrets=secret_digests(known),
+            config_maps=_assumed_config_maps(mentioned) if assume_inputs else {},
             last_good=before.plan.accepted if before is not None else {},
             malformed=frozenset(_declared(documents) - located.keys()),
             readable=tuple(readable.values()),
@@ -107,11 +110,13 @@ def build_world(
     ]
     errors = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.ERROR]
     warnings = [_problem(finding, located) for finding in planned.findings if finding.severity is Severity.WARNING]
+    notes = [note for note in documents.notes if note.file not in broken]
     return World(
         plan=planned,
         secrets=secrets,
         problems=_in_order(sources, (*documents.problems, *emptied, *more, *errors)),
-        remarks=(*(note for note in documents.notes if note.file not in broken), *warnings),
+        remarks=(*notes, *warnings),
+        passed_over=len(notes),
         located=located,
         files=files | {key: each.file for key, each in located.items()},
         secret_documents=secret_documents,
@@ -186,6 +191,17 @@ def _assume(known: dict[str, dict[str, str]], resources: Iterable[Resource]) -> 
         gateway = resource.spec.gateway if isinstance(resource, DataPlane) else None
         if gateway is not None and gateway.tokens_secret_ref is not None:
             known.setdefault(gateway.tokens_secret_ref.name, {})
+
+
+def _assumed_config_maps(resources: Iterable[Resource]) -> dict[str, dict[str, str]]:
+    assumed: dict[str, dict[str, str]] = {}
+    for resource in resources:
+        reference = resource.spec.reference if isinstance(resource, Market) else None
+        file = reference.file if reference is not None else None
+        if file is not None and file.config_map_ref is not None:
+            keys = config_map_keys(file.symbols, file.volume_curve)
+            assumed.setdefault(file.config_map_ref.name, {}).update(dict.fromkeys(keys, ""))
+    return assumed
 
 
 def _secret_references(resources: Iterable[Resource]) -> Iterable[SecretKeyReference]:

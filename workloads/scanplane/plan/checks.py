@@ -1,5 +1,6 @@
 """What makes a DataPlane, Feed, Market or Subscription acceptable; Scanners have a module of their own."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from scanplane.features.catalogue import CATALOGUE
@@ -21,6 +22,8 @@ __all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription
 
 _FEEDING = frozenset(channel for feature in CATALOGUE.values() for channel in feature.any_of)
 """The channels that features are made of."""
+
+_CONFIG_MAP_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
 
 
 def delay_minutes(feed: Feed) -> int:
@@ -126,6 +129,18 @@ def used_files(file: ReferenceFile, config_map: Mapping[str, str]) -> dict[str, 
 def _check_files(file: ReferenceFile, acceptance: Acceptance, judgement: Judgement) -> None:
     """On a cluster a file is a key of a ConfigMap, or an absolute path in the image."""
     path = "spec.reference.file"
+    unfit = {
+        field: name
+        for field, name in (("symbols", file.symbols), ("volumeCurve", file.volume_curve))
+        if name is not None and not name.startswith("/") and not _CONFIG_MAP_KEY.fullmatch(name)
+    }
+    for field, name in unfit.items():
+        last = name.rpartition("/")[2]
+        instead = (
+            f"write {last}" if _CONFIG_MAP_KEY.fullmatch(last) else "use letters, digits, hyphens, dots and underscores"
+        )
+        message = f"'{name}' can't be a key of a ConfigMap: {instead}"
+        judgement.refuse(Reason.REFERENCE_NOT_FOUND, f"{path}.{field}", message)
     if file.config_map_ref is None:
         relative = sorted(used_files(file, {}))
         if relative:
@@ -144,7 +159,9 @@ def _check_files(file: ReferenceFile, acceptance: Acceptance, judgement: Judgeme
             f"there is no ConfigMap '{name}': create it with kubectl create configmap {name} --from-file=<the CSV files>",
         )
         return
-    for missing in sorted(key for key, value in used_files(file, held).items() if value is None):
+    for missing in sorted(
+        key for key, value in used_files(file, held).items() if value is None and key not in unfit.values()
+    ):
         there = ", ".join(sorted(held)) or "no key at all"
         judgement.refuse(Reason.REFERENCE_NOT_FOUND, path, f"ConfigMap '{name}' has no key '{missing}'; it has {there}")
 
