@@ -12,7 +12,6 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import uvloop
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
@@ -24,6 +23,7 @@ from scanplane.cli.watch import WatchSettings, follow
 from scanplane.cli.watch_state import WatchState
 from scanplane.local.files import InputError
 from scanplane.local.home import Home, HomeSettings
+from scanplane.roles.event_loop import new_event_loop
 from scanplane.roles.signals import StopSignals, catch_stop_signals
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.logs import configure_logging, flush_logging
@@ -83,7 +83,7 @@ def run_demo(name: str, speed: float | None) -> int:
     console = Console(highlight=False)
     configure_logging("Warning")
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_play(DEMOS[name], speed, console, signals))
     except InputError as error:
         flush_logging()

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
 from msgspec import Struct
 
 from scanplane.feeds.factory import open_feed
@@ -18,6 +17,7 @@ from scanplane.plan.configuration import ListenerConfiguration, MassiveConnectio
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.kinds import Kind
 from scanplane.resources.problems import render_problems
+from scanplane.roles.event_loop import new_event_loop
 from scanplane.roles.signals import StopSignals, catch_stop_signals
 from scanplane.telemetry.logs import configure_logging, flush_logging
 
@@ -40,7 +40,7 @@ def run_record(settings: RecordSettings) -> int:
         world = build_world(read_sources(settings.paths), os.environ)
         listener = _chosen(world, settings.feed)
         configure_logging("Warning")
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             recorded = runner.run(_live(settings, world, listener, signals))
     except (InputError, RecordingError) as error:
         flush_logging()

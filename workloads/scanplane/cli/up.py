@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
 from scanplane.local.files import InputError
 from scanplane.local.home import Home, HomeSettings
 from scanplane.local.world import NAMESPACE, World
+from scanplane.roles.event_loop import new_event_loop
 from scanplane.roles.signals import StopSignals, catch_stop_signals
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.logs import configure_logging, flush_logging
@@ -24,7 +23,7 @@ def run_up(paths: Sequence[Path]) -> int:
     signals = catch_stop_signals()
     configure_logging("Info")
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_live(paths, signals))
     except InputError as error:
         flush_logging()

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvloop
 from msgspec import Struct
 
 from scanplane import __version__
@@ -34,6 +33,7 @@ from scanplane.plan.configuration import (
     decode_configuration,
     role_of,
 )
+from scanplane.roles.event_loop import new_event_loop
 from scanplane.roles.interface import ReportsProgress, Role, RoleInputError, RoleServices, SecretMissingError, Secrets
 from scanplane.roles.publishing import StatusPublisher
 from scanplane.roles.secrets import DirectorySecrets
@@ -84,7 +84,7 @@ def run_role_process(settings: ProcessSettings, make_role: MakeRole) -> int:
         configuration = _read_configuration(settings.configuration)
         role_name = configuration.name
         configure_logging(configuration.services.log_level, settings.log_style)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_live(settings, configuration, make_role, signals))
     except (RoleInputError, SecretMissingError) as error:
         return _say(role_name, error, EXIT_BAD_INPUT)
