@@ -175,7 +175,7 @@ def said(kind: Kind, path: str) -> float:
 def test_the_examples_are_accepted_together_without_a_remark() -> None:
     assert all(introduction.example in section(kind) for kind, introduction in INTRODUCTIONS.items())
     sources = [SourceText(f"{kind}.yaml", introduction.example) for kind, introduction in INTRODUCTIONS.items()]
-    world = build_world(sources, {}, assume_secrets=True)
+    world = build_world(sources, {}, assume_inputs=True)
     assert (world.problems, world.remarks) == ((), ())
     assert {key.kind for key in world.plan.accepted} == set(Kind)
 
