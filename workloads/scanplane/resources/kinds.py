@@ -90,7 +90,7 @@ KINDS: dict[Kind, KindInfo] = {
             (
                 PrinterColumn("Connection", "string", ".status.connection", "State of the connection to the provider."),
                 _figure("Events/s", "eventsPerSecond", "Events received, each second."),
-                _figure("Lag-ms", "lagP99Milliseconds", "Receipt to broker, 99th percentile, ms.", wide=True),
+                _figure("Lag-ms", "lagP99Milliseconds", "Receipt to broker, 99th percentile, ms."),
                 _figure("Reconnects", "reconnectsTotal", "Connections made after the first.", wide=True),
                 _figure("Dropped", "droppedEventsTotal", "Events dropped before the broker.", wide=True),
             ),
@@ -105,7 +105,7 @@ KINDS: dict[Kind, KindInfo] = {
                 PrinterColumn("Session", "string", ".status.session", "The trading session now."),
                 _figure("Symbols", "symbolCount", "Symbols seen."),
                 _figure("Partitions", "readyPartitions", "Partitions that are ready.", wide=True),
-                _figure("Events/s", "eventsPerSecond", "Events analyzed, each second.", wide=True),
+                _figure("Events/s", "eventsPerSecond", "Events analyzed, each second."),
                 _figure("Lag-ms", "lagP99Milliseconds", "Receipt to board, 99th percentile, ms.", wide=True),
             ),
             Scale(".spec.analyzer.partitions", ".status.partitions", ".status.selector"),
