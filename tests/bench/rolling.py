@@ -31,8 +31,7 @@ def measure() -> PartResult:
         arguments = ["--rate", "200", "--symbols", "100", "--channel", "SecondAggregates"]
         values = {"simulator.enabled": True, "simulator.session": "load", "simulator.speed": 1}
         scanners = stack.enter_context(installed(cluster, {**values, "simulator.arguments": arguments}))
-        apply_resources(scanners)
-        scanners.patch("market/us-stocks", {"analyzer": {"evaluationInterval": "250ms"}})
+        apply_resources(scanners, interval="250ms")
         scanners.wait_ready(*EVERYTHING)
         wait_until(lambda: bool(scanners.board("top-volume")), "the first board")
         live = [_change_scanner(scanners, 20 + change) for change in range(CHANGES)]

@@ -16,7 +16,7 @@ import yaml
 
 from support.chart import CHART, expressions, metrics_of, set_values
 from support.cluster import Cluster
-from support.kubernetes_build import say
+from support.findings import say
 from support.scanners_namespace import KINDS, ScannersNamespace, restricted_namespace, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]

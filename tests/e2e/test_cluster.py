@@ -21,8 +21,9 @@ from support.cluster import CONTEXT_VARIABLE, Cluster, CommandFailedError
 from support.cluster_choice import open_cluster
 from support.cluster_network import networks_in_use
 from support.cluster_node import clear, running_node, start_node
+from support.findings import say
 from support.images import REPOSITORY, server_images
-from support.kubernetes_build import program_on_hand, say
+from support.kubernetes_build import program_on_hand
 
 pytestmark = pytest.mark.server
 

@@ -8,7 +8,7 @@ import pytest
 
 from support.cluster import Cluster
 from support.cluster_resources import EVERYTHING, apply_resources
-from support.kubernetes_build import say
+from support.findings import say
 from support.scanners_namespace import ScannersNamespace, installed, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -23,7 +23,7 @@ def scanners(cluster: Cluster) -> Iterator[ScannersNamespace]:
     values = {"simulator.enabled": True, "simulator.session": "load", "simulator.speed": 1}
     arguments = ["--rate", "100", "--symbols", "50", "--channel", "SecondAggregates"]
     with installed(cluster, {**values, "simulator.arguments": arguments}) as namespace:
-        apply_resources(namespace)
+        apply_resources(namespace, interval="250ms")
         namespace.wait_ready(*EVERYTHING)
         wait_until(lambda: bool(connections(namespace)), "the listener connects")
         yield namespace

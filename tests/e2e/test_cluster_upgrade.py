@@ -12,7 +12,7 @@ import pytest
 from support.chart import CHART, previous_version, set_values
 from support.cluster import Cluster
 from support.cluster_resources import EVERYTHING, apply_resources
-from support.kubernetes_build import say
+from support.findings import say
 from support.scanners_namespace import PATIENCE_S, ScannersNamespace, installed, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -21,11 +21,13 @@ INSTANCES = {"listener-massive", "analyzer-us-stocks-0", "gateway"}
 SLOWLY: Mapping[str, object] = {
     "simulator.enabled": True,
     "simulator.speed": 1,
-    "simulator.arguments": ["--events", "20000"],
+    "simulator.arguments": ["--events", "120000", "--patient"],
 }
 """A day begins at 04:00, and is open for an hour of this test."""
 TO_ITS_END: Mapping[str, object] = {"simulator.speed": 2400}
 """A day of sixteen hours in 24 seconds."""
+CLOSE = "17:00"
+"""Before the simulated day ends: a recording is ticked by its own events, so there must be some after the close."""
 
 
 @pytest.fixture
@@ -45,9 +47,8 @@ def scanners(cluster: Cluster, previous: Path) -> Iterator[ScannersNamespace]:
     repository, _, tag = cluster.runtime.build(previous).rpartition(":")
     image = {"image.repository": repository, "image.tag": tag}
     with installed(cluster, {**SLOWLY, **image}, chart=previous / "charts/scanplane") as namespace:
-        apply_resources(namespace)
+        apply_resources(namespace, interval="60s", close=CLOSE)
         namespace.patch("dataplane/default", {"updatePolicy": "MarketClosed"})
-        namespace.patch("market/us-stocks", {"analyzer": {"evaluationInterval": "60s"}})
         namespace.wait_ready(*EVERYTHING)
         wait_until(lambda: session(namespace) == "premarket", "the market is open")
         yield namespace

@@ -36,8 +36,8 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
 
-_OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile")
-"""What a version has that can be installed."""
+_OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile", "operator/scanplane_operator/watches.py")
+"""What a version has that can be installed, and whose digests do not change with fields that a later version adds."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the definitions are long
 Manifest = dict[str, Any]
@@ -137,7 +137,7 @@ def previous_chart(folder: Path) -> Path | None:
 def previous_version(folder: Path) -> Path | None:
     """Write the source of the last release into *folder* and return where.
 
-    Before the first release it is the first version that had both a chart and an image. None where the history of this
+    Before the first release it is the first version that can be upgraded. None where the history of this
     repository is not at hand; raises AssertionError if that is so in continuous integration, where nothing may be left out.
     """
     commits = _git("tag", "--merged", "HEAD", "--sort=-creatordate", "v*").split()

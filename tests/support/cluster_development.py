@@ -4,16 +4,18 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
+from support.chart import previous_version
 from support.cluster import CONTEXT_VARIABLE
 from support.cluster_kind import kind_is_usable
 from support.cluster_node import PROGRAMS_OF_THE_NODE, OneNode, all_images, clear, running_node, start_node, why_not
-from support.images import REPOSITORY, ImageNames, image_names, project_image, server_images
+from support.images import REPOSITORY, ImageNames, image_names, previous_image, project_image, server_images
 from support.kubernetes_build import kubernetes_binary, program_on_hand, scanplane_cache
 
 __all__ = ["development_folder", "main"]
@@ -82,6 +84,9 @@ def _prepare() -> int:
     program_on_hand("helm", _say)
     for _ in all_images(_say):
         pass
+    with tempfile.TemporaryDirectory(prefix="scanplane-previous-") as folder:
+        if source := previous_version(Path(folder)):
+            previous_image(source, _say)
     return 0
 
 

@@ -5,21 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from support import kubernetes_build
 from support.cluster import Cluster
 from support.cluster_choice import open_cluster
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shown(pytestconfig: pytest.Config) -> Iterator[None]:
-    """What is said is seen: pytest captures the very descriptors, so it is asked to let go meanwhile."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    if capture is None:
-        yield
-        return
-    before, kubernetes_build.uncaptured = kubernetes_build.uncaptured, capture.global_and_fixture_disabled
-    yield
-    kubernetes_build.uncaptured = before
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,9 @@ kind: Market
 metadata: {name: us-stocks}
 spec:
   assetClass: Stocks
-  sessions: {premarket: "04:00", postmarket: "20:00"}
+  sessions: {premarket: "04:00", postmarket: "CLOSE"}
   reference: {previousClose: Provider, averageVolume: Provider}
-  analyzer: {evaluationInterval: 5s}
+  analyzer: {evaluationInterval: INTERVAL}
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Subscription
@@ -81,14 +81,19 @@ DATA_PLANE: dict[str, Any] = {
 }
 
 
-def resources(endpoint: str, secret: str) -> str:
-    """Return every resource but the DataPlane; *endpoint* is the provider's host and port."""
+def resources(endpoint: str, secret: str, *, interval: str = "5s", close: str = "20:00") -> str:
+    """Return every resource but the DataPlane.
+
+    *endpoint* is the provider's host and port; *interval* (of evaluations) and *close* (of the last session) are of its time.
+    """
     text = _RESOURCES.replace("ENDPOINT", f"ws://{endpoint}").replace("REST", f"http://{endpoint}")
-    return text.replace("SECRET", secret)
+    return text.replace("SECRET", secret).replace("INTERVAL", interval).replace("CLOSE", close)
 
 
-def apply_resources(scanners: ScannersNamespace) -> None:
-    """Apply everything, for the simulated provider that the chart brings."""
+def apply_resources(scanners: ScannersNamespace, *, interval: str = "5s", close: str = "20:00") -> None:
+    """Apply everything, for the simulated provider that the chart brings; see ``resources``."""
     scanners.kubectl("apply", "--filename", "-", document=json.dumps(DATA_PLANE))
-    text = resources(f"scanplane-simulator.{scanners.namespace}:8765", "scanplane-simulator")
+    text = resources(
+        f"scanplane-simulator.{scanners.namespace}:8765", "scanplane-simulator", interval=interval, close=close
+    )
     scanners.kubectl("apply", "--filename", "-", document=text)

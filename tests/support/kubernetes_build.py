@@ -5,7 +5,6 @@ those of Kubernetes has a module of its own. The first build of all takes about 
 use finds them in ``$XDG_CACHE_HOME/scanplane/<name>-<version>``.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -15,13 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
-
-uncaptured: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-"""Gets past whoever captures the output of this process."""
 
 MODULES = Path(__file__).resolve().parents[1] / "cluster"
 
@@ -112,11 +108,10 @@ def cache_folder(name: str = "kube-apiserver") -> Path:
 
 
 def say(line: str) -> None:
-    """Write a line where people see it, also while pytest captures output (``cluster_fixtures``)."""
-    with uncaptured():
-        stream = sys.__stderr__ or sys.stderr
-        stream.write(f"{line}\n")
-        stream.flush()
+    """Write a progress line where people see it, also while pytest captures output."""
+    stream = sys.__stderr__ or sys.stderr
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
 def kubernetes_binary(name: str = "kube-apiserver", report: Callable[[str], None] = say) -> Path:
