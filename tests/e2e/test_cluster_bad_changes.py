@@ -104,7 +104,7 @@ def test_a_bad_expression_is_told_with_its_place_and_the_good_one_goes_on(scanne
 
 
 def test_a_rollback_stands_until_the_next_change(scanners: ScannersNamespace) -> None:
-    scanners.patch("feed/massive", {"staleAfter": "30s"})
+    scanners.patch("feed/massive", {"massive": {"feed": "RealTime"}})
     scanners.wait_ready("feed/massive")
     scanners.kubectl("rollout", "undo", "deployment/scanplane-listener-massive")
     wait_until(
@@ -113,7 +113,7 @@ def test_a_rollback_stands_until_the_next_change(scanners: ScannersNamespace) ->
     scanners.kubectl("rollout", "status", "deployment/scanplane-listener-massive", "--timeout=120s", patience_s=130)
     scanners.kubectl("annotate", "feed/massive", "look=again")
     assert scanners.condition("feed/massive", "Ready")["reason"] == "RolledBack"
-    scanners.patch("feed/massive", {"staleAfter": "31s"})
+    scanners.patch("feed/massive", {"massive": {"feed": "Nasdaq"}})
     scanners.wait_ready("feed/massive")
 
 

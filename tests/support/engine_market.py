@@ -111,6 +111,7 @@ def a_configuration(
             "time_to_live_ns": SECOND_NS,
             "max_bytes": 2**20,
             "data_label": "",
+            "stale_after_ns": 15 * 10**9,
             "credentials_digest": "",
             "sources": {},
         },

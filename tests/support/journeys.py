@@ -99,6 +99,14 @@ class SimulatorProcess:
         """Wait until the session has played *count* events."""
         wait_for(lambda: int(self.status()["events"]) >= count or self.finished, f"event {count:,}")
 
+    def fall_silent(self) -> None:
+        """Let it send nothing any more, its connections open."""
+        self._process.send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it send again."""
+        self._process.send(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it with SIGKILL, as a provider's machine may."""
         self._process.end(signal.SIGKILL)
@@ -374,7 +382,7 @@ class Results(msgspec.Struct, frozen=True):
 
 def without_host(part: BoardPart) -> BoardPart:
     """Leave out what the host's clock and the traces of a run put into *part*."""
-    return msgspec.structs.replace(part, received_ns=0, evaluated_ns=0, traceparent="")
+    return msgspec.structs.replace(part, received_ns=0, evaluated_ns=0, silence="", traceparent="")
 
 
 def whole_board(parts: Sequence[BoardPart]) -> Board:

@@ -22,7 +22,7 @@ from support.engine_market import a_configuration
 FEED = "massive"
 CONFIGURATION = msgspec.structs.replace(
     a_configuration(partition=Partition(0, 1)),
-    streams=(Stream(feed=FEED, channels=(), stamps_ticks=True),),
+    streams=(Stream(feed=FEED, channels=(), stamps_ticks=True, stale_after_ns=0),),
 )
 MARKET = CONFIGURATION.market
 

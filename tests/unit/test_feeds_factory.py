@@ -52,7 +52,6 @@ def configuration(
         services=SERVICES,
         connection=connection,
         routes=(route,),
-        stale_after_ns=15 * 10**9,
         credentials_digest="",
         sources={},
     )

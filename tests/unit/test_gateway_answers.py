@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from support.gateway import SECOND_NS, TICK_NS, part_of, signal_of
 MINUTE_NS = 60 * SECOND_NS
 
 
-def judged(*, behind_ns: int = 0, silent_ns: int = 0, label: str = "", problem: str = "") -> Freshness:
+def judged(*, behind_ns: int = 0, silent_ns: int = 0, label: str = "", **said: Any) -> Freshness:
     """Judge an answer that was received *behind_ns* after its tick, *silent_ns* ago."""
     received_ns = TICK_NS + behind_ns
     return freshness_of(
@@ -29,7 +30,7 @@ def judged(*, behind_ns: int = 0, silent_ns: int = 0, label: str = "", problem: 
         evaluated_ns=received_ns,
         now_ns=received_ns + silent_ns,
         data_label=label,
-        problem=problem,
+        **said,
     )
 
 
@@ -55,9 +56,24 @@ def test_the_label_of_the_data_is_kept_and_its_time_tells_whether_it_is_live() -
     assert (old.delay, old.live, old.age_seconds) == ("2014-03-26, path made up", False, None)
 
 
-def test_silence_and_a_lost_cache_make_stale() -> None:
-    assert judged(silent_ns=11 * SECOND_NS).stale_reason == "nothing was evaluated for 11 s"
-    assert judged(problem="the cache is lost: refused").stale_reason == "the cache is lost: refused"
+@pytest.mark.parametrize("seconds", [5, 15, 60])
+def test_what_was_not_evaluated_for_as_long_as_its_market_says_is_stale(seconds: int) -> None:
+    limit_ns = seconds * SECOND_NS
+    fresh, stale = (judged(silent_ns=limit_ns + more, stale_after_ns=limit_ns) for more in (0, SECOND_NS))
+    assert (fresh.stale, fresh.stale_after_seconds) == (False, seconds)
+    assert (stale.stale, stale.stale_reason) == (True, f"nothing was evaluated for {seconds + 1} s")
+
+
+def test_a_silent_feed_and_a_lost_cache_make_stale_and_the_nearest_cause_is_told() -> None:
+    silence, lost = "Feed 'massive' has sent nothing for 20 s", "the cache is lost: refused"
+    assert judged(silence=silence).stale_reason == silence
+    assert judged(silence=silence, silent_ns=16 * SECOND_NS).stale_reason == "nothing was evaluated for 16 s"
+    assert judged(silence=silence, silent_ns=16 * SECOND_NS, problem=lost).stale_reason == lost
+
+
+def test_what_happened_once_does_not_grow_stale() -> None:
+    once = judged(silent_ns=3600 * SECOND_NS, silence="Feed 'massive' has sent nothing for 20 s", ages=False)
+    assert (once.stale, once.stale_after_seconds) == (False, None)
 
 
 def test_times_are_written_with_their_milliseconds() -> None:

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scanplane.gateway.merge import PartitionNameError, merge_parts, parse_partition, select_parts
 from scanplane.marketdata.partitions import Partition, partition_of
@@ -61,6 +62,13 @@ def test_partitions_at_different_ticks_are_incomplete_at_the_older_tick() -> Non
     assert board.tick_ns == TICK_NS
     assert not board.complete
     assert board.partitions_present == 2
+
+
+def test_a_feed_is_missed_where_every_partition_misses_it() -> None:
+    silence = "Feed 'quotes' has sent nothing for 20 s"
+    parts = [replace(part_of(partition=f"{index}-of-2"), silence=silence, stale_after_ns=5) for index in range(2)]
+    assert (merge_parts(parts, 2).silence, merge_parts(parts, 2).stale_after_ns) == (silence, 5)
+    assert merge_parts([parts[0], replace(parts[1], silence="")], 2).silence == ""
 
 
 def test_parts_of_another_question_are_left_out_until_their_partition_follows() -> None:

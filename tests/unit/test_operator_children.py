@@ -104,7 +104,7 @@ def test_what_others_add_is_left_alone(world: World) -> None:
     world.finish_rollouts()
     world.settle()
     assert all(made.writes == [] for made in world.settle())
-    world.patch("Feed/massive", staleAfter="1m")
+    world.patch("Feed/massive", massive={"feed": "Nasdaq"})
     world.settle()
     assert world.take_rolls() == [(LISTENER, "FeedChanged (Feed/massive edited)")]
     names = [each["name"] for each in world.deployment(LISTENER)["spec"]["template"]["spec"]["containers"]]
@@ -189,7 +189,7 @@ def test_an_object_with_our_label_and_a_strange_owner_breaks_nothing(world: Worl
 def test_a_refused_write_is_said_and_tried_again_and_is_no_rollback(world: World) -> None:
     key = ObjectKey("Deployment", "scanplane-listener-massive")
     world.refuses[key] = "exceeded quota:\n pods"
-    world.patch("Feed/massive", staleAfter="1m")
+    world.patch("Feed/massive", massive={"feed": "Nasdaq"})
     for _ in range(3):
         made = world.make_pass()
         assert made.by_instance[LISTENER] is Decision.ROLL

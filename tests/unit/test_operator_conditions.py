@@ -41,7 +41,7 @@ def start_anew(world: World) -> None:
 
 
 def edit_feed(world: World) -> None:
-    world.patch("Feed/massive", staleAfter="1m")
+    world.patch("Feed/massive", massive={"feed": "Nasdaq"})
 
 
 def take_the_channel_away(world: World) -> None:

@@ -62,7 +62,7 @@ def test_nothing_is_touched_while_there_is_no_data_plane(world: World) -> None:
     world.delete("DataPlane/default")
     assert world.instances() == [ANALYZER, LISTENER]  # its own gateway went with it
     world.patch("Scanner/gappers", where="price >= 3.0")
-    world.patch("Feed/massive", staleAfter="1m")
+    world.patch("Feed/massive", massive={"feed": "Nasdaq"})
     passes = world.settle()
     assert [made.writes for made in passes] == [[]] * len(passes)
     assert world.ready("Feed/massive") == ("False", "ServiceRequired")

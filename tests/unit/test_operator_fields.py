@@ -192,7 +192,7 @@ ROWS: dict[Kind, dict[str, Row]] = {
         "replay.speed": feed("listener-tape", resource="tape", replay={"speed": 60.0}),
         "maxConnections": feed(maxConnections=2),
         "label": feed(*STOCKS, label="synthetic"),
-        "staleAfter": feed(*FEED, staleAfter="1m"),
+        "staleAfter": feed(*STOCKS, staleAfter="1m"),
     },
     Kind.MARKET: {
         "assetClass": market("analyzer-coins-0", resource="coins", assetClass="Forex"),

@@ -16,7 +16,7 @@ def world() -> World:
     ("resource", "edit", "expected"),
     [
         ("DataPlane/default", {"gateway": {"maxClients": 5}}, [GATEWAY]),
-        ("Feed/massive", {"staleAfter": "1m"}, [LISTENER]),
+        ("Feed/massive", {"massive": {"feed": "Nasdaq"}}, [LISTENER]),
         ("Market/us-stocks", {"calendar": "XLON"}, [ANALYZER]),
         ("Subscription/seconds", {"channels": ["Trades"]}, [ANALYZER, LISTENER]),
         ("Scanner/gappers", {"where": "price >= 3.0"}, [ANALYZER]),

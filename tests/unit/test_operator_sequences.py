@@ -29,7 +29,7 @@ def test_a_pass_over_what_did_not_change_judges_no_expression_again(world: World
     world.make_pass()
     before = scanner_checks._judge.cache_info().misses
     world.settle()
-    world.patch("Feed/massive", staleAfter="1m")
+    world.patch("Feed/massive", massive={"feed": "Nasdaq"})
     world.settle()
     assert scanner_checks._judge.cache_info().misses == before
 

@@ -1,5 +1,7 @@
 """Resources in, configurations out."""
 
+import pytest
+
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.partitions import Partition
 from scanplane.plan.configuration import (
@@ -93,6 +95,25 @@ spec:
     assert route.time_to_live_ns == 5 * 10**9
 
 
+STALE = {
+    "left out": ("", "[SecondAggregates]", 15),
+    "minute bars alone": ("", "[MinuteAggregates]", 90),
+    "minute bars and more": ("", "[MinuteAggregates, Quotes]", 15),
+    "minute bars and what nothing is made of": ("", "[MinuteAggregates, LimitUpLimitDown]", 90),
+    "what nothing is made of": ("  staleAfter: 5s\n", "[NetOrderImbalance]", 0),
+    "as written": ("  staleAfter: 5s\n", "[MinuteAggregates]", 5),
+}
+
+
+@pytest.mark.parametrize("case", STALE)
+def test_a_feed_may_be_silent_for_as_long_as_it_says_or_its_channels_are_apart(case: str) -> None:
+    written, channels, seconds = STALE[case]
+    text = US_STOCKS.replace("  provider: Massive\n", f"  provider: Massive\n{written}", 1)
+    analyzer = analyzer_of(text.replace("[SecondAggregates]", channels))
+    assert [stream.stale_after_ns for stream in analyzer.streams] == [seconds * 10**9]
+    assert analyzer.stale_after_ns == (seconds or 15) * 10**9 + analyzer.evaluation_interval_ns
+
+
 def test_a_delayed_feed_says_so_and_an_own_endpoint_gets_its_market_path() -> None:
     assert analyzer_of(US_STOCKS.replace("RealTime", "Delayed")).data_label == "15 min delayed"
     own = US_STOCKS.replace("feed: RealTime", 'endpoint: "ws://127.0.0.1:8765/"').replace(
@@ -124,6 +145,9 @@ spec:
 
 def test_two_feeds_to_one_market_have_one_clock() -> None:
     text = US_STOCKS + SECOND_FEED
+    patient = text.replace("provider: Replay", "provider: Replay, staleAfter: 2s")
+    assert [stream.stale_after_ns for stream in analyzer_of(patient).streams] == [15 * 10**9, 2 * 10**9]
+    assert analyzer_of(patient).stale_after_ns == 2 * 10**9 + 250_000_000
     assert listener_of(text).routes[0].stamps_ticks
     assert not listener_of(text, "listener-replay").routes[0].stamps_ticks
     assert [stream.stamps_ticks for stream in analyzer_of(text).streams] == [True, False]

@@ -12,18 +12,22 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from scanplane.analyzer.passage import Admission, Passage
 from scanplane.analyzer.positions import Positions, Verdict
+from scanplane.analyzer.silence import FeedSilence
 from scanplane.analyzer.stages import StageMark
 from scanplane.analyzer.writer import ResultWriter
 from scanplane.broker.interface import Consumer, Delivery
 from scanplane.cache.interface import Cache, CacheUnavailableError, StateLostError
 from scanplane.engine import Engine, Evaluation
+from scanplane.engine.sessions import Session
 from scanplane.marketdata.batches import BatchHeader, decode_tick
+from scanplane.plan.configuration import AnalyzerConfiguration
 from scanplane.roles.backoff import Backoff
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.traces import UNTRACED, BatchTraces, traceparent_of
@@ -86,7 +90,7 @@ class Consumption:
         saving: Saving,
         passage: Passage,
         forget_signals: Callable[[], Awaitable[None]],
-        data_label: str,
+        configuration: AnalyzerConfiguration,
         traces: BatchTraces,
     ) -> None:
         self.counts = ConsumptionCounts()
@@ -100,7 +104,9 @@ class Consumption:
         self._saving_to = saving
         self._passage = passage
         self._forget_signals = forget_signals
-        self._data_label = data_label
+        self._data_label = configuration.data_label
+        self._stale_after_ns = configuration.stale_after_ns
+        self._silence = FeedSilence(configuration.streams, time.time_ns())
         self._traces = traces
         self._saves: asyncio.Queue[_Save] = asyncio.Queue(maxsize=1)
         self._saving = False
@@ -204,6 +210,7 @@ class Consumption:
     async def _apply(self, header: BatchHeader, body: bytes) -> None:
         self.counts.batches += 1
         self._received_ns = header.last_received_ns
+        self._silence.hear(header.feed, header.last_received_ns)
         if header.channel is not None:
             with self._traces.span_from(header.traceparent, "analyzer.apply") as span:
                 self.counts.events += self._engine.apply(header.channel, body)
@@ -231,9 +238,15 @@ class Consumption:
 
     def _publish(self, evaluation: Evaluation, traceparent: str) -> None:
         now_ns = time.time_ns()
-        stamp = {"received_ns": self._received_ns, "evaluated_ns": now_ns, "data_label": self._data_label}
+        silence = self._silence.judge(now_ns, is_open=self._engine.session is not Session.CLOSED)
+        stamp: dict[str, Any] = {
+            "received_ns": self._received_ns,
+            "evaluated_ns": now_ns,
+            "data_label": self._data_label,
+        }
+        board_stamp = {**stamp, "stale_after_ns": self._stale_after_ns, "silence": silence, "traceparent": traceparent}
         self._writer.put(
-            [msgspec.structs.replace(board, **stamp, traceparent=traceparent) for board in evaluation.boards],
+            [msgspec.structs.replace(board, **board_stamp) for board in evaluation.boards],
             [msgspec.structs.replace(signal, **stamp) for signal in evaluation.signals],
         )
 

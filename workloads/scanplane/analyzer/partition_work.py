@@ -116,7 +116,7 @@ class PartitionWork:
                 Saving(state_key=self._state_key, generation=hold.generation, stage=mark, at_once=begun.is_new),
                 passage,
                 self._forget_signals,
-                configuration.data_label,
+                configuration,
                 around.traces,
             )
             await self.consumption.run(stop, is_watched=is_left)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from scanplane.marketdata.channels import Channel
 
-__all__ = ["CATALOGUE", "Feature", "FeatureType", "Unit"]
+__all__ = ["CATALOGUE", "CHANNELS", "Feature", "FeatureType", "Unit"]
 
 
 class FeatureType(enum.StrEnum):
@@ -226,3 +226,6 @@ _FEATURES = (
 
 CATALOGUE: dict[str, Feature] = {feature.name: feature for feature in _FEATURES}
 """Every feature by name, in the order of the documentation."""
+
+CHANNELS = frozenset(channel for feature in _FEATURES for channel in feature.any_of)
+"""The channels that features are made of."""

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 __all__ = ["STALE_AFTER_NS", "Freshness", "delay_label", "freshness_of", "is_live", "iso_time"]
 
-STALE_AFTER_NS = 10_000_000_000
+STALE_AFTER_NS = 15_000_000_000
+"""What nobody says otherwise of: a role's status, and boards of an analyzer that is older than the gateway."""
 _SECOND = 1_000_000_000
 _LIVE_WITHIN_NS = 60 * _SECOND
 _DELAYED_WITHIN_NS = 6 * 3600 * _SECOND
@@ -26,7 +27,8 @@ class Freshness(Struct, frozen=True, kw_only=True, rename="camel"):
     ``delay`` is empty for a real-time market, and else says what it is: ``15 min delayed``, ``replay``. ``live`` is false for
     recorded or made-up data, whose event time has nothing to do with the clock on the wall; ``age_seconds`` (tick to now)
     is given only where it means something. ``lag_milliseconds`` is from the receipt of the newest event to now, at the moment
-    of publishing. ``stale`` is true when nothing new was evaluated for 10 s or the gateway lost its cache.
+    of publishing. ``stale`` is true when nothing was evaluated for ``stale_after_seconds`` (null for what does not age), when a
+    feed of the open market was silent for too long, or when the gateway lost its cache.
     """
 
     tick_ns: int
@@ -38,6 +40,7 @@ class Freshness(Struct, frozen=True, kw_only=True, rename="camel"):
     live: bool
     age_seconds: float | None
     lag_milliseconds: float | None
+    stale_after_seconds: float | None
     stale: bool
     stale_reason: str = ""
 
@@ -84,20 +87,23 @@ def freshness_of(
     now_ns: int,
     data_label: str = "",
     problem: str = "",
+    silence: str = "",
+    stale_after_ns: int = STALE_AFTER_NS,
     ages: bool = True,
 ) -> Freshness:
-    """Judge an answer at *now_ns*.
+    """Judge an answer at *now_ns*, which is stale *stale_after_ns* after its evaluation.
 
-    *problem* says why the gateway itself is behind (its cache is lost). What happened once, such as a signal, does not
-    grow stale: *ages* is false for it.
+    *problem* says why the gateway itself is behind (its cache is lost), *silence* which feed the market misses. What happened
+    once, such as a signal, does not grow stale: *ages* is false for it.
     """
     label = delay_label(data_label, tick_ns, received_ns or evaluated_ns)
     live = is_live(tick_ns, received_ns or evaluated_ns)
     lag_ns = now_ns - received_ns
     silent_ns = now_ns - evaluated_ns if evaluated_ns else 0
     reason = problem
-    if not reason and ages and silent_ns > STALE_AFTER_NS:
-        reason = f"nothing was evaluated for {silent_ns // _SECOND} s"
+    if not reason and ages:
+        unevaluated = f"nothing was evaluated for {silent_ns // _SECOND} s"
+        reason = unevaluated if silent_ns > stale_after_ns else silence
     return Freshness(
         tick_ns=tick_ns,
         tick_time=iso_time(tick_ns),
@@ -109,6 +115,7 @@ def freshness_of(
         age_seconds=round((now_ns - tick_ns) / _SECOND, 3) if live and tick_ns else None,
         # a receipt of another day comes from the recording itself and says nothing of this pipeline
         lag_milliseconds=round(lag_ns / 1_000_000, 3) if received_ns and 0 <= lag_ns < _DAY_NS else None,
+        stale_after_seconds=stale_after_ns / _SECOND if ages else None,
         stale=bool(reason),
         stale_reason=reason,
     )

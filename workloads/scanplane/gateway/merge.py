@@ -34,7 +34,8 @@ class Board(Struct, frozen=True, kw_only=True, rename="camel"):
     """A whole board at a tick, best row first.
 
     ``matches`` counts all symbols that the scanner accepts, shown or not; ``partitions`` is how many the market has,
-    ``partitions_present`` how many of them are in this board. Times are nanoseconds UTC, 0 where unknown.
+    ``partitions_present`` how many of them are in this board. Times are nanoseconds UTC, 0 where unknown. It is stale
+    ``stale_after_ns`` after its evaluation, and at once where ``silence`` names a feed that every partition misses.
     """
 
     market: str
@@ -51,6 +52,8 @@ class Board(Struct, frozen=True, kw_only=True, rename="camel"):
     received_ns: int = 0
     evaluated_ns: int = 0
     data_label: str = ""
+    stale_after_ns: int = 0
+    silence: str = ""
 
 
 def parse_partition(text: str) -> Partition:
@@ -117,4 +120,6 @@ def merge_parts(parts: Sequence[BoardPart], partitions: int) -> Board:
         received_ns=max(part.received_ns for part in used),
         evaluated_ns=max(part.evaluated_ns for part in used),
         data_label=first.data_label,
+        stale_after_ns=first.stale_after_ns,
+        silence=first.silence if all(part.silence for part in used) else "",
     )

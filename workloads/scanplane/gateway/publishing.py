@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from scanplane.gateway.freshness import Freshness, freshness_of
+from scanplane.gateway.freshness import STALE_AFTER_NS, Freshness, freshness_of
 from scanplane.gateway.hub import Hub
 from scanplane.gateway.merge import Board
 from scanplane.gateway.scheduling import PublishSchedule
@@ -101,19 +101,26 @@ class Publisher:
 
     def judge_board(self, board: Board) -> Freshness:
         """Say how fresh *board* is now."""
-        return self._judge(board.data_label, board.tick_ns, board.received_ns, board.evaluated_ns)
+        return self._judge(board, board.tick_ns)
 
     def judge_signal(self, signal: Signal) -> Freshness:
         """Say how fresh *signal* is now; an old signal is no stale one."""
-        return self._judge(signal.data_label, signal.tick_ns, signal.received_ns, signal.evaluated_ns, ages=False)
+        return freshness_of(
+            tick_ns=signal.tick_ns,
+            received_ns=signal.received_ns,
+            evaluated_ns=signal.evaluated_ns,
+            now_ns=time.time_ns(),
+            data_label=signal.data_label,
+            problem=self.problem,
+            ages=False,
+        )
 
     def judge_quote(self, quote: QuoteRow) -> Freshness:
         """Say how fresh *quote* is now; its market's newest board tells of the label and of how live it is."""
         newest = self._view.newest_part(quote.market)
         if newest is None:
-            return self._judge("", quote.tick_ns, 0, 0)
-        market = self._judge(newest.data_label, newest.tick_ns, newest.received_ns, newest.evaluated_ns)
-        return market.of_row(quote.tick_ns)
+            return self._judge(None, quote.tick_ns)
+        return self._judge(newest, newest.tick_ns).of_row(quote.tick_ns)
 
     def judge_status(self, status: RoleStatus) -> Freshness:
         """Say how fresh *status* is now: its time is the host's clock."""
@@ -126,15 +133,21 @@ class Publisher:
             problem=self.problem,
         )
 
-    def _judge(self, label: str, tick_ns: int, received_ns: int, evaluated_ns: int, *, ages: bool = True) -> Freshness:
+    def _judge(self, newest: Board | BoardPart | None, tick_ns: int) -> Freshness:
+        """Judge what a market's evaluation at *tick_ns* made, by what the *newest* board tells of it."""
+        if newest is None:
+            return freshness_of(
+                tick_ns=tick_ns, received_ns=0, evaluated_ns=0, now_ns=time.time_ns(), problem=self.problem
+            )
         return freshness_of(
             tick_ns=tick_ns,
-            received_ns=received_ns,
-            evaluated_ns=evaluated_ns,
+            received_ns=newest.received_ns,
+            evaluated_ns=newest.evaluated_ns,
             now_ns=time.time_ns(),
-            data_label=label,
+            data_label=newest.data_label,
             problem=self.problem,
-            ages=ages,
+            silence=newest.silence,
+            stale_after_ns=newest.stale_after_ns or STALE_AFTER_NS,
         )
 
     def _recent(self, key: ScannerKey) -> Sequence[Signal]:

@@ -28,7 +28,9 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     ``received_ns`` is when the newest event behind it was received (in a silent live market, when the host's clock ticked),
     ``evaluated_ns`` the host's clock at evaluation; both are left out (0) of what is compared between runs, and so is
     ``traceparent``, the W3C trace context that the gateway continues where a batch behind the board was traced.
-    ``data_label`` tells people what data it is, such as ``15 min delayed``; empty for real time.
+    ``data_label`` tells people what data it is, such as ``15 min delayed``; empty for real time. The board is stale
+    ``stale_after_ns`` after its evaluation, and at once where ``silence`` says which feed of the open market had been silent
+    for too long.
     """
 
     market: str
@@ -43,6 +45,8 @@ class BoardPart(Struct, frozen=True, rename="camel"):
     received_ns: int = 0
     evaluated_ns: int = 0
     data_label: str = ""
+    stale_after_ns: int = 0
+    silence: str = ""
     traceparent: str = ""
 
 

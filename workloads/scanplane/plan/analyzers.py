@@ -1,6 +1,7 @@
 """One analyzer for each partition of each Market."""
 
-from scanplane.marketdata.channels import AssetClass
+from scanplane.features.catalogue import CHANNELS
+from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.massive_channels import MASSIVE_REST_ENDPOINT
 from scanplane.marketdata.partitions import Partition
 from scanplane.plan.acceptance import Acceptance
@@ -28,6 +29,9 @@ from scanplane.resources.subscription import Delivery
 
 __all__ = ["analyzer_configurations", "massive_feed_of"]
 
+_STALE_AFTER_NS = 15 * 10**9
+_STALE_AFTER_MINUTES_NS = 90 * 10**9
+"""Minute bars come once a minute and some seconds late."""
 _EXCHANGE_TRADED = {AssetClass.STOCKS, AssetClass.OPTIONS, AssetClass.INDICES}
 
 
@@ -58,6 +62,7 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
     }
     streams = _streams(acceptance, market)
     labels = {stream.feed: _data_label(acceptance.feeds[stream.feed]) for stream in streams}
+    silences = {stream.feed: stream.stale_after_ns for stream in streams}
     hours = _hours(market)
     reference = _reference(market, massive_feed_of(acceptance, name), acceptance.inventory)
     analyzer = market.spec.analyzer or Analyzer()
@@ -68,7 +73,7 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
         (Kind.MARKET, name, (partition, hours, reference, interval_ns, max_symbols, market.spec.asset_class)),
     ]
     sources += [(Kind.SCANNER, scanner_name, scanner) for scanner_name, scanner in scanners.items()]
-    sources += [(Kind.FEED, feed, label) for feed, label in labels.items()]
+    sources += [(Kind.FEED, feed, (label, silences[feed])) for feed, label in labels.items()]
     sources += [
         (Kind.SUBSCRIPTION, each.metadata.name, (each.spec.channels, _queue(each.spec.delivery), each.spec.feed_ref))
         for each in subscriptions_to(acceptance, name)
@@ -87,6 +92,8 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
         time_to_live_ns=delivery.time_to_live_ns,
         max_bytes=delivery.max_bytes,
         data_label=", ".join(sorted({label for label in labels.values() if label})),
+        # a board may be as old as the time between two evaluations, and is no staler for it
+        stale_after_ns=min(filter(None, silences.values()), default=_STALE_AFTER_NS) + interval_ns,
         credentials_digest=credentials_digest(
             acceptance.inventory, (services.broker_url, services.cache_url, reference.api_key)
         ),
@@ -102,14 +109,29 @@ def _queue(delivery: Delivery | None) -> tuple[str | None, int | None]:
 def _streams(acceptance: Acceptance, market: Market) -> tuple[Stream, ...]:
     name, asset_class = market.metadata.name, market.spec.asset_class
     clock = clock_feed(acceptance, name)
+    channels = {
+        feed: tuple(merge_channels(asset_class, subscriptions_to(acceptance, name, feed)))
+        for feed in sorted({each.spec.feed_ref.name for each in subscriptions_to(acceptance, name)})
+    }
     return tuple(
         Stream(
             feed=feed,
-            channels=tuple(merge_channels(asset_class, subscriptions_to(acceptance, name, feed))),
+            channels=taken,
             stamps_ticks=feed == clock,
+            stale_after_ns=_stale_after_ns(acceptance.feeds[feed], taken),
         )
-        for feed in sorted({each.spec.feed_ref.name for each in subscriptions_to(acceptance, name)})
+        for feed, taken in channels.items()
     )
+
+
+def _stale_after_ns(feed: Feed, channels: tuple[Channel, ...]) -> int:
+    """Return how long a feed may be silent while the market is open; 0 where nothing is made of what it brings."""
+    telling = CHANNELS.intersection(channels)
+    if not telling:
+        return 0
+    if feed.spec.stale_after is not None:
+        return duration_ns(feed.spec.stale_after)
+    return _STALE_AFTER_MINUTES_NS if telling == {Channel.MINUTE_AGGREGATES} else _STALE_AFTER_NS
 
 
 def _data_label(feed: Feed) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from scanplane.features.catalogue import CATALOGUE
+from scanplane.features.catalogue import CHANNELS
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
@@ -20,8 +20,6 @@ from scanplane.resources.subscription import Delivery, Subscription, Subscriptio
 
 __all__ = ["check_data_plane", "check_feed", "check_market", "check_subscription", "delay_minutes", "used_files"]
 
-_FEEDING = frozenset(channel for feature in CATALOGUE.values() for channel in feature.any_of)
-"""The channels that features are made of."""
 
 _CONFIG_MAP_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
 
@@ -194,7 +192,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
 def _check_use(channels: Sequence[Channel], judgement: Judgement) -> None:
     """Warn of channels that cost a connection's and a broker's room for nothing."""
     for index, channel in enumerate(channels):
-        if channel not in _FEEDING:
+        if channel not in CHANNELS:
             judgement.warn(
                 Reason.CHANNEL_WITHOUT_FEATURE,
                 f"spec.channels[{index}]",

@@ -118,7 +118,6 @@ class ListenerConfiguration(Struct, frozen=True, kw_only=True, tag="listener", t
     services: Services
     connection: MassiveConnection | ReplayConnection
     routes: tuple[Route, ...]
-    stale_after_ns: int
     credentials_digest: str
     sources: dict[str, str]
 
@@ -180,15 +179,22 @@ class ScannerConfiguration(Struct, frozen=True, kw_only=True):
 
 
 class Stream(Struct, frozen=True, kw_only=True):
-    """One feed that this partition consumes; all of a partition's streams share the partition's queue."""
+    """One feed that this partition consumes; all of a partition's streams share the partition's queue.
+
+    ``stale_after_ns`` is how long the feed may be silent while the market is open; 0 for as long as it likes.
+    """
 
     feed: str
     channels: tuple[Channel, ...]
     stamps_ticks: bool
+    stale_after_ns: int
 
 
 class AnalyzerConfiguration(Struct, frozen=True, kw_only=True, tag="analyzer", tag_field="role"):
-    """One analyzer: one partition of a market, with every scanner of it."""
+    """One analyzer: one partition of a market, with every scanner of it.
+
+    ``stale_after_ns`` is how long after an evaluation its boards count as fresh.
+    """
 
     market: str
     partition: Partition
@@ -203,6 +209,7 @@ class AnalyzerConfiguration(Struct, frozen=True, kw_only=True, tag="analyzer", t
     time_to_live_ns: int
     max_bytes: int
     data_label: str
+    stale_after_ns: int
     credentials_digest: str
     sources: dict[str, str]
 

@@ -6,7 +6,6 @@ from scanplane.plan.acceptance import Acceptance
 from scanplane.plan.configuration import ListenerConfiguration, MassiveConnection, ReplayConnection, Route
 from scanplane.plan.deliveries import clock_feed, delivery_of, evaluation_interval_ns, merge_channels, subscriptions_to
 from scanplane.plan.services import credentials_digest, secret_key, services_of, sources_of
-from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed
 from scanplane.resources.kinds import Kind
 from scanplane.resources.market import Market
@@ -44,15 +43,13 @@ def _listener(acceptance: Acceptance, feed: Feed) -> ListenerConfiguration | Non
         return None
     asset_class = acceptance.markets[routes[0].market].spec.asset_class
     connection = _connection(feed, asset_class)
-    stale_after_ns = duration_ns(feed.spec.stale_after or "15s")
     services = services_of(acceptance)
-    sources += [(Kind.FEED, name, (connection, stale_after_ns)), (Kind.DATA_PLANE, "default", services)]
+    sources += [(Kind.FEED, name, connection), (Kind.DATA_PLANE, "default", services)]
     return ListenerConfiguration(
         feed=name,
         services=services,
         connection=connection,
         routes=tuple(routes),
-        stale_after_ns=stale_after_ns,
         credentials_digest=credentials_digest(
             acceptance.inventory,
             (

@@ -152,8 +152,8 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
         Annotated[
             Duration,
             Meta(
-                description="How long an open market may be silent before its data is called stale, 100ms to 24h. "
-                "15s if left out.",
+                description="How long the feed may be silent in an open market, and a board without an evaluation, before what "
+                "people read is called stale, 100ms to 24h. 15s if left out, 90s where it brings minute bars alone.",
                 extra={"rules": (duration_between("100ms", "24h"),)},
             ),
         ]

@@ -148,12 +148,13 @@ export class Board {
   // Age is judged here too: a board that nobody sends any more would look fresh for ever.
   age() {
     const seconds = Math.floor((performance.now() - this.updated) / 1000);
-    const isStale = this.freshness?.stale || seconds >= 10;
+    const overdue = seconds >= (this.freshness?.staleAfterSeconds ?? 15);
+    const isStale = this.freshness?.stale || overdue;
     this.node.classList.toggle("stale", Boolean(isStale));
     const missing = this.board.partitionsPresent < this.board.partitions;
     this.badge.hidden = !isStale && !missing;
     this.badge.dataset.state = "stale";
-    if (isStale) this.badge.textContent = seconds >= 10 ? `no update for ${seconds} s` : "stale";
+    if (isStale) this.badge.textContent = overdue ? `no update for ${seconds} s` : "stale";
     else this.badge.textContent = `${this.board.partitionsPresent} of ${this.board.partitions} partitions`;
     this.badge.title = this.freshness?.staleReason ?? "";
   }
