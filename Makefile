@@ -30,7 +30,7 @@ $(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/bin/uv
 demo: $(VENV)/.runtime ## Play the whole US market of 2014-03-26 through a live pipeline; ends by itself within 3 minutes
 	@$(RUN)/scanplane demo market
 
-demo-ticks: $(VENV)/.runtime ## The same with every trade and quote of four symbols on 2013-10-08
+demo-ticks: $(VENV)/.runtime ## The same with the real ticks of four symbols on 2013-10-08
 	@$(RUN)/scanplane demo ticks
 
 check: $(VENV)/.development ## Lint, types, architecture and the tests that need no server; under 2 minutes

@@ -1,21 +1,30 @@
-"""Kills and restarts in the middle of a session change nothing but the time it takes."""
+"""Kills and restarts in the middle of a session change nothing but the time it takes.
 
-from collections.abc import Callable, Mapping
+An analyzer is killed here under all the load that the provider can make: the session is played as fast as it is taken, and what
+piles up while nobody reads is worked off at full speed, into which the next kill falls. ``test_repartition.py`` kills
+analyzers that work off a layout of partitions that is being left; ``test_failures.py`` takes listeners, broker and cache away.
+The edits of feed, symbols and scanner are made at an even pace, for their order matters and not their load;
+``tests/integration/test_restarts_in_one_process.py`` makes more of them, at home.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from scanplane.cache.factory import open_cache
-from support.journeys import Deployment, Results, SimulatorProcess, read_results, wait_for
+from scanplane.marketdata.results import QuoteRow, Signal
+from support.journeys import Deployment, Figures, Results, SimulatorProcess, read_quotes, read_results, wait_for
 from support.servers import RabbitServer, RedisServer
 
 pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.timeout(400)]
 
 Disturbance = Callable[[Deployment, SimulatorProcess, str], None]
 
-EVENTS = 300_000
-SPEED = 1600.0  # a day of sixteen hours in 36 seconds
+LISTENER, ANALYZER = "listener-simulated", "analyzer-us-stocks-0"
+AS_FAST_AS_TAKEN = 0.0
+LASTING = ("price", "open", "high", "low", "high_of_day", "low_of_day", "vwap", "volume")
+"""What the last event of a symbol decides; windows move on with the ticks, and quotes are written now and then."""
 
 RESOURCES = """
 apiVersion: v1
@@ -81,15 +90,34 @@ def resources(simulator: SimulatorProcess, rabbit: RabbitServer, redis: RedisSer
     )
 
 
-def wait_until_applied(deployment: Deployment) -> None:
+class Outcome:
+    """What a run ends with."""
+
+    def __init__(self, results: Results, quotes: Mapping[str, QuoteRow], figures: Figures, connections: int) -> None:
+        self.results = results
+        self.quotes = {
+            symbol: {name: row.values.get(name) for name in LASTING} for symbol, row in sorted(quotes.items())
+        }
+        self.figures = figures
+        self.connections = connections
+
+
+def apply(deployment: Deployment, _simulator: SimulatorProcess, text: str) -> None:
+    deployment.apply(text)
+
+
+def wait_until_applied(deployment: Deployment) -> Figures:
     """Wait until everything that arrived is behind a board: the tick that closes the last interval was evaluated."""
+    found: list[Figures] = []
 
     def is_applied() -> bool:
-        listener = deployment.status("listener-simulated")["figures"]
-        tick_s = deployment.figure("analyzer-us-stocks-0", "tick_unix_seconds")
-        return listener.get("waiting_bytes") == 0 and tick_s >= listener.get("event_time_unix_seconds", float("inf"))
+        found.append(deployment.figures())
+        listener, analyzer = found[-1].listeners[LISTENER], found[-1].analyzers[ANALYZER]
+        newest = listener.get("event_time_unix_seconds", float("inf"))
+        return listener.get("waiting_bytes") == 0 and analyzer.get("tick_unix_seconds", 0.0) > newest
 
-    wait_for(is_applied, "the last tick", 120)
+    wait_for(is_applied, "the last tick", 120, pause_s=0.25)
+    return found[-1]
 
 
 async def play(
@@ -97,101 +125,136 @@ async def play(
     namespace: str,
     rabbit: RabbitServer,
     redis: RedisServer,
-    disturb: Disturbance = lambda _deployment, _simulator, _text: None,
-    begin: Disturbance = lambda deployment, _simulator, text: deployment.apply(text),
-) -> tuple[Results, dict[str, float], Deployment, int]:
-    """Play the session once and return what it ends with."""
-    arguments = ("market", "--events", str(EVENTS), "--speed", str(SPEED), "--hold")
+    *disturbances: Disturbance,
+    events: int,
+    speed: float = AS_FAST_AS_TAKEN,
+) -> Outcome:
+    """Play the session once and return what it ends with; results are the same at any speed."""
+    arguments = ("market", "--events", str(events), "--speed", str(speed), "--hold")
     with SimulatorProcess(folder, *arguments) as simulator, Deployment(folder, namespace) as deployment:
         text = resources(simulator, rabbit, redis)
-        begin(deployment, simulator, text)
-        disturb(deployment, simulator, text)
-        wait_for(lambda: simulator.finished, "the end of the session", 200)
-        wait_until_applied(deployment)
-        figures = deployment.status("analyzer-us-stocks-0")["figures"]
-        most = int(simulator.status()["connections"]["maximum"])
+        for disturb in disturbances:
+            disturb(deployment, simulator, text)
+        simulator.wait_until_finished(200)
+        figures = wait_until_applied(deployment)
+        connections = int(simulator.status()["connections"]["maximum"])
     cache = open_cache(redis.url, namespace)
     try:
-        return await read_results(cache, namespace, "us-stocks"), figures, deployment, most
+        results = await read_results(cache, namespace, "us-stocks")
+        return Outcome(results, await read_quotes(cache, namespace, "us-stocks"), figures, connections)
     finally:
         await cache.close()
 
 
-async def test_an_analyzer_killed_five_times_loses_no_event_and_repeats_none(
+# --- kills ---
+
+MANY_EVENTS = 1_000_000
+KILLS = 5
+AT_WORK_EVENTS = 50_000
+"""What an analyzer applies before it is killed, so that it is killed at work: neither while it starts nor when it is done."""
+
+
+async def test_an_analyzer_killed_five_times_at_full_load_loses_no_event_and_repeats_none(
     tmp_path: Path, rabbit_server: RabbitServer, redis_server: RedisServer, namespace: str
 ) -> None:
-    def kill_five_times(deployment: Deployment, simulator: SimulatorProcess, _text: str) -> None:
-        for step in range(1, 6):
-            simulator.wait_events(step * EVENTS // 6)
-            deployment.kill("analyzer-us-stocks-0")
+    applied: list[float] = []
 
-    calm, _, _, _ = await play(tmp_path / "calm", f"{namespace}-calm", rabbit_server, redis_server)
-    killed, figures, _, most = await play(
-        tmp_path / "killed", f"{namespace}-killed", rabbit_server, redis_server, kill_five_times
+    def kill_five_times(deployment: Deployment, _simulator: SimulatorProcess, _text: str) -> None:
+        for number in range(1, KILLS + 1):
+            applied.append(0.0)
+
+            def is_at_work() -> bool:
+                applied[-1] = deployment.figure(ANALYZER, "events_total")
+                return applied[-1] >= AT_WORK_EVENTS
+
+            wait_for(is_at_work, f"work before kill {number}")
+            deployment.kill(ANALYZER)
+
+    servers = rabbit_server, redis_server
+    calm = await play(tmp_path / "calm", f"{namespace}-calm", *servers, apply, events=MANY_EVENTS)
+    killed = await play(
+        tmp_path / "killed", f"{namespace}-killed", *servers, apply, kill_five_times, events=MANY_EVENTS
     )
-    assert len(calm.signals) > 100
-    assert figures["missing_batches_total"] == 0
-    assert killed.encode() == calm.encode()
-    assert most == 1
+    assert sum(applied) < MANY_EVENTS, "nothing was left to do at the last kill"
+    assert len(calm.results.signals) > 100
+    assert len(calm.quotes) > 7000
+    assert killed.results.encode() == calm.results.encode()
+    assert killed.quotes == calm.quotes
+    assert (calm.connections, killed.connections) == (1, 1)
+    assert calm.figures.losses() == {}
+    # a signal that was written just before a kill is written again, and known for what it is
+    assert {name for name in killed.figures.losses() if "signals_repeated" not in name} == set()
 
 
-FEW = [
-    "AA",
-    "AAPL",
-    "AMD",
-    "BAC",
-    "C",
-    "CSCO",
-    "EEM",
-    "F",
-    "FB",
-    "FFHL",
-    "GE",
-    "INTC",
-    "IWM",
-    "KERX",
-    "MSFT",
-    "PBR",
-    "PFE",
-]
-MORE = ["PLUG", "QQQ", "RAD", "SIRI", "SPY", "T", "XLF", "ZNGA"]
+# --- edits ---
+
+EVENTS = 300_000
+SPEED = 1000.0  # a day of sixteen hours in 58 seconds: time for every edit to fall into it
+FEW = ["AA", "AAPL", "AMD", "BAC", "C", "CSCO", "EEM", "F", "FB", "FFHL", "GE", "INTC", "IWM", "KERX", "MSFT", "PFE"]
+MORE = ["PBR", "PLUG", "QQQ", "RAD", "SIRI", "SPY", "T", "XLF", "ZNGA"]
+
+
+def of(text: str, symbols: Sequence[str]) -> str:
+    assert '["*"]' in text
+    return text.replace('["*"]', f"[{', '.join(symbols)}]")
 
 
 async def test_a_changed_feed_other_symbols_and_an_edited_scanner_end_where_the_undisturbed_run_ends(
     tmp_path: Path, rabbit_server: RabbitServer, redis_server: RedisServer, namespace: str
 ) -> None:
+    restarts: list[tuple[str, list[str]]] = []
+
     def begin_with_few(deployment: Deployment, _simulator: SimulatorProcess, text: str) -> None:
-        deployment.apply(text.replace('["*"]', f"[{', '.join(FEW)}]"))
+        deployment.apply(of(text, FEW))
 
-    def change_three_times(deployment: Deployment, simulator: SimulatorProcess, text: str) -> None:
-        simulator.wait_events(EVENTS // 6)
-        text = text.replace('["*"]', f"[{', '.join(FEW)}]")
+    def edit_three_times(deployment: Deployment, simulator: SimulatorProcess, text: str) -> None:
+        simulator.wait_events(EVENTS // 200)
         text = text.replace("feed: RealTime", "feed: Delayed")
-        deployment.apply(text)
-        simulator.wait_events(EVENTS // 3)
-        text = text.replace("KERX, ", "KERX, " + "".join(f"{symbol}, " for symbol in MORE))
-        deployment.apply(text)
-        simulator.wait_events(EVENTS // 2)
-        deployment.apply(text.replace("limit: 50", "limit: 60"))
+        deployment.apply(of(text, FEW))
+        simulator.wait_events(EVENTS // 20)
+        deployment.apply(of(text, FEW + MORE))
+        simulator.wait_events(EVENTS // 8)
+        deployment.apply(of(text, FEW + MORE).replace("limit: 50", "limit: 60"))
+        assert not simulator.finished, "the session ended before the edits did"
+        restarts.extend((name, [str(reason) for reason in restart.reasons]) for name, restart in deployment.restarts)
 
-    calm, _, _, _ = await play(
-        tmp_path / "calm", f"{namespace}-calm", rabbit_server, redis_server, begin=begin_with_few
+    servers = rabbit_server, redis_server
+    calm = await play(tmp_path / "calm", f"{namespace}-calm", *servers, begin_with_few, events=EVENTS)
+    edited = await play(
+        tmp_path / "edited",
+        f"{namespace}-edited",
+        *servers,
+        begin_with_few,
+        edit_three_times,
+        events=EVENTS,
+        speed=SPEED,
     )
-    changed, figures, deployment, most = await play(
-        tmp_path / "changed", f"{namespace}-changed", rabbit_server, redis_server, change_three_times, begin_with_few
-    )
-    assert [(name, [str(reason) for reason in restart.reasons]) for name, restart in deployment.restarts] == [
-        ("listener-simulated", ["FeedChanged"]),
-        ("listener-simulated", ["SubscriptionChanged"]),
-        ("analyzer-us-stocks-0", ["ScannerChanged"]),
+    assert restarts == [
+        (LISTENER, ["FeedChanged"]),
+        (LISTENER, ["SubscriptionChanged"]),
+        (ANALYZER, ["ScannerChanged"]),
     ]
-    assert figures["missing_batches_total"] == 0
-    assert most == 1
-    rows, expected = changed.rows("volume"), calm.rows("volume")
-    assert set(rows) == {*FEW, *MORE}
-    assert {symbol: _lasting(rows[symbol]) for symbol in FEW} == {symbol: _lasting(expected[symbol]) for symbol in FEW}
+    assert calm.figures.losses() == edited.figures.losses() == {}
+    assert (calm.connections, edited.connections) == (1, 1)
+    assert set(calm.quotes) == set(FEW)
+    assert set(edited.quotes) == {*FEW, *MORE}
+    assert {symbol: edited.quotes[symbol] for symbol in FEW} == calm.quotes
+    assert set(edited.results.rows("volume")) == {*FEW, *MORE}
+    assert rows_of_few(edited.results) == rows_of_few(calm.results)
+    expected = signals_of_few(calm.results)
+    assert len(expected) > 20
+    assert signals_of_few(edited.results) == expected
 
 
-def _lasting(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the window: it is sampled at ticks, and more symbols make more ticks."""
-    return {name: value for name, value in row.items() if name != "volume_5m"}
+def rows_of_few(results: Results) -> list[tuple[str, dict[str, object]]]:
+    """The rows that both runs have, best first. More symbols make more ticks, and a window is sampled at each."""
+    return [
+        (symbol, {name: value for name, value in row.items() if name in LASTING})
+        for symbol, row in results.rows("volume").items()
+        if symbol in FEW
+    ]
+
+
+def signals_of_few(results: Results) -> list[Signal]:
+    """The signals that both runs have; their scanner is not the one that is edited."""
+    return [signal for signal in results.signals if signal.symbol in FEW]

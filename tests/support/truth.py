@@ -128,7 +128,7 @@ _FIGURES = (
 
 
 class Ticks:
-    """Every trade and quote of four symbols on 2013-10-08, evaluated every *interval_ms*."""
+    """The ticks of four symbols on 2013-10-08, evaluated every *interval_ms*."""
 
     MIDNIGHT_NS = 1_381_204_800_000_000_000
     """2013-10-08 00:00 in New York, four hours behind UTC."""

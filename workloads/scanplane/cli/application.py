@@ -105,7 +105,7 @@ def up(files: Files) -> None:
 @application.command()
 def demo(
     name: Annotated[
-        str, typer.Argument(help="market: the whole US market of a day; ticks: every tick of four symbols.")
+        str, typer.Argument(help="market: the whole US market of a day; ticks: the real ticks of four symbols.")
     ] = "market",
     speed: Annotated[float | None, typer.Option(help="Times real time; the demo's own if left out.", min=1.0)] = None,
 ) -> None:

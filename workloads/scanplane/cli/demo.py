@@ -60,8 +60,8 @@ DEMOS: dict[str, Demo] = {
         arguments=("ticks",),
         speed=600,
         boards=(),
-        title="Every trade and quote of AIG, BAC, IBM and SPY on 2013-10-08",
-        honesty="real ticks",
+        title="Every trade of AIG, BAC, IBM and SPY on 2013-10-08, and every quote of the first three",
+        honesty="real ticks; the source has no quotes of SPY",
     ),
 }
 
@@ -99,14 +99,15 @@ async def _play(demo: Demo, speed: float | None, console: Console, signals: Stop
     signals.tell(lambda: loop.call_soon_threadsafe(stop.set))
     console.print(f"[bold]{demo.title}[/bold] ({demo.honesty})")
     console.print("[dim]starting the simulated provider ...[/dim]")
-    arguments = (*demo.arguments, "--speed", str(demo.speed if speed is None else speed), "--patient")
+    speed = demo.speed if speed is None else speed
+    arguments = (*demo.arguments, "--speed", str(speed), "--patient", "--hold")
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(start_simulator(arguments))
         replacements = {SIMULATOR_URL: simulator.url} | _free_port_instead()
         home = Home(HomeSettings(paths=[examples_folder() / demo.resources], replacements=replacements))
         world = home.load()
         with start_telemetry(telemetry_settings(world)) as telemetry:
-            screen = DemoScreen(demo.title, demo.honesty, demo.boards)
+            screen = DemoScreen(demo.title, demo.honesty, demo.boards, speed)
             async with TaskScope() as scope:
                 watcher = _Watcher(home, simulator, screen, console, stop)
                 scope.accompany(watcher.run(), "screen")
@@ -115,7 +116,7 @@ async def _play(demo: Demo, speed: float | None, console: Console, signals: Stop
     if signals.received is not None:
         console.print("interrupted: these are the boards so far")
         return 130
-    return 0 if screen.is_complete else 1
+    return 0 if screen.is_whole else 1
 
 
 def _free_port_instead() -> dict[str, str]:

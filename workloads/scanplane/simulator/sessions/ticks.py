@@ -1,4 +1,4 @@
-"""Every trade and quote of four symbols on 2013-10-08, as they came over the tape.
+"""Every trade of four symbols on 2013-10-08, and every quote of three of them, as they came over the tape.
 
 Source: the sample data of QuantConnect's LEAN engine, in ``examples/data/us-equities-ticks``. Order: by time (the
 source has milliseconds); at the same millisecond trades before quotes, then by symbol, then as in the file. A row that
