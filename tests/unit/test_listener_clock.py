@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scanplane.listener.clock import (
     MAX_AHEAD,
@@ -230,7 +231,8 @@ def live(lag: int = 0, times: tuple[int, ...] = (START,)) -> EventClock:
 def test_wrong_times_do_not_end_the_day_of_a_live_market_however_many_agree(lag: int, wrong: int) -> None:
     before = live(lag)
     after = EventClock(INTERVAL, before.state)
-    for clock in (before, after):
+    upgraded = EventClock(INTERVAL, replace(before.state, lag_ns=None))
+    for clock in (before, after, upgraded):
         host = START + lag
         ahead = [host + 5 * 3600 * SECOND + number for number in range(wrong)]
         right = [START + number * 1_000_000 for number in range(2 * REWIND_AFTER)]

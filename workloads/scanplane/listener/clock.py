@@ -125,7 +125,12 @@ class EventClock:
     @property
     def lag_ns(self) -> int | None:
         """How far the newest event was behind the host's clock; less than 0 if that is behind, None if it is not known."""
-        return self._received_ns - self._newest_ns if self._newest_ns else self._inherited.lag_ns
+        if self._newest_ns:
+            return self._received_ns - self._newest_ns
+        state = self._inherited
+        if state.lag_ns is None and state.newest_ns and self._host_ns:
+            return self._host_ns - state.newest_ns  # handed over by a version that did not tell
+        return state.lag_ns
 
     @property
     def is_live(self) -> bool:
