@@ -15,8 +15,8 @@ import pytest
 from support.cluster import Cluster
 from support.cluster_resources import BOARDS, EVERYTHING, apply_resources, resources
 from support.commands import UpProcess
+from support.findings import say
 from support.journeys import SimulatorProcess
-from support.kubernetes_build import say
 from support.scanners_namespace import ScannersNamespace, installed, table_rows, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
@@ -26,10 +26,12 @@ SESSION = ["--events", str(EVENTS), "--patient"]
 SPEED = 400
 SECOND_NS = 1_000_000_000
 
-TAKEN_OVER_WITHIN_S = 1.0
-"""After kill -9 where a standby runs: what `standby` promises."""
+TAKEN_OVER_WITHIN_S = 2.0
+"""After kill -9: the second that a standby promises, and one for the program that kills and for whoever shares the machine."""
 GAP_LESS_THAN_MS = 1000.0
 """Between the provider's connections; the benches hold it against its goal, this bounds it."""
+GAP_OF_A_SCALED_MARKET_LESS_THAN_MS = 5000.0
+"""Where the new listener also finds out how far the analyzers of the layout before have come."""
 
 CLOSED_PROPERLY = 1000
 """The provider has lost nothing that was on its way: whoever is killed leaves without a word."""
@@ -113,6 +115,9 @@ def undisturbed(folder: Path) -> dict[str, list[Any]]:
             )
             return {name: rows(up.get(f"/v1/boards/us-stocks/{name}")) for name in BOARDS}
 
+
+ANALYZERS = ("analyzer-us-stocks-0", "analyzer-us-stocks-1", "analyzer-us-stocks-2")
+"""Those there are in the end."""
 
 Change = Callable[["Journey"], str]
 """Makes a change and waits until it is made; returns what it has shown."""
@@ -269,12 +274,11 @@ def a_feed_is_patched(journey: Journey) -> str:
     return "a Feed patched: the listener"
 
 
-def a_scanner_is_edited_and_back(journey: Journey) -> str:
-    for limit in (25, 20):
-        journey.scanners.patch("scanner/leaders", {"board": {"limit": limit}})
-        journey.scanners.wait_ready("scanner/leaders", "market/us-stocks")
-    assert journey.rolled() == {"analyzer-us-stocks-0": 2}
-    return "a Scanner edited, and back: the analyzer, twice"
+def a_scanner_is_edited(journey: Journey) -> str:
+    journey.scanners.patch("scanner/leaders", {"signal": {"cooldown": "6m"}})
+    journey.scanners.wait_ready("scanner/leaders", "market/us-stocks")
+    assert journey.rolled() == {"analyzer-us-stocks-0": 1}
+    return "a Scanner edited: the analyzer"
 
 
 def a_key_is_rotated(journey: Journey) -> str:
@@ -282,15 +286,15 @@ def a_key_is_rotated(journey: Journey) -> str:
     scanners.kubectl("patch", "secret/scanplane-simulator", "--patch", '{"stringData": {"apiKey": "demo\\n"}}')
     wait_until(lambda: bool(scanners.events("CredentialsRotated")), "the rotation is seen")
     scanners.wait_ready("feed/massive", "market/us-stocks")
-    assert journey.rolled() == {"listener-massive": 1, "analyzer-us-stocks-0": 1}
-    return "a key rotated: the listener, and the analyzer, which asks the provider for closes with it"
+    assert journey.rolled() == dict.fromkeys(("listener-massive", *ANALYZERS), 1)
+    return "a key rotated: the listener, and the analyzers, which ask the provider for closes with it"
 
 
 def a_market_is_scaled(journey: Journey) -> str:
     journey.scanners.kubectl("scale", "market/us-stocks", "--replicas=3")
     journey.scanners.wait_ready("market/us-stocks", "feed/massive")
     rolled = journey.rolled()
-    assert rolled.keys() == {"listener-massive", "analyzer-us-stocks-0", "analyzer-us-stocks-1", "analyzer-us-stocks-2"}
+    assert rolled.keys() == {"listener-massive", *ANALYZERS}
     assert rolled["listener-massive"] == 1
     return "scaled to three: every analyzer, then the listener"
 
@@ -308,10 +312,10 @@ CHANGES: Mapping[float, Change] = {
     0.04: its_standby_is_given_up,
     0.1: everything_is_looked_at,
     0.2: a_feed_is_patched,
-    0.3: a_scanner_is_edited_and_back,
-    0.4: a_key_is_rotated,
-    0.5: a_market_is_scaled,
-    0.6: an_analyzer_is_restarted_by_hand,
+    0.3: a_scanner_is_edited,
+    0.4: a_market_is_scaled,
+    0.5: an_analyzer_is_restarted_by_hand,
+    0.6: a_key_is_rotated,
 }
 """Share of the session → what is done then."""
 
@@ -323,8 +327,7 @@ def wait_until_all_is_applied(scanners: ScannersNamespace) -> None:
 
     def all_is_applied() -> bool:
         roles = scanners.roles()
-        analyzers = [roles.get(f"analyzer-us-stocks-{index}", {}) for index in range(3)]
-        return is_applied(roles.get("listener-massive", {}), analyzers, end_ns)
+        return is_applied(roles.get("listener-massive", {}), [roles.get(name, {}) for name in ANALYZERS], end_ns)
 
     wait_until(all_is_applied, "all is applied")
 
@@ -343,8 +346,10 @@ def test_changes_and_a_kill_in_mid_session_roll_what_they_must_and_lose_nothing(
     for hand_over in hand_overs(book):
         say(f"    {hand_over}")
     assert book["connections"]["maximum"] == 1
-    assert [each.close_code for each in hand_overs(book)] == [CLOSED_PROPERLY] * 3
-    assert max(each.gap_ms for each in hand_overs(book)) < GAP_LESS_THAN_MS
+    patched, scaled, rotated = hand_overs(book)
+    assert {each.close_code for each in (patched, scaled, rotated)} == {CLOSED_PROPERLY}
+    assert max(patched.gap_ms, rotated.gap_ms) < GAP_LESS_THAN_MS
+    assert scaled.gap_ms < GAP_OF_A_SCALED_MARKET_LESS_THAN_MS
     assert book["unheard"] == 0
     assert book["events"] == EVENTS
     losses = ("missing_batches_total", "repeated_batches_total", "dropped_events_total", "lost_states_total")
@@ -363,4 +368,4 @@ def test_changes_and_a_kill_in_mid_session_roll_what_they_must_and_lose_nothing(
     say("  what kubectl logs deploy/scanplane-operator says of the Feed:")
     for record in story:
         if "massive" in record["message"]:
-            say(f"    {record['level']} {record['message']}")
+            say(f"    {record['timestamp']} {record['level']} {record['message']}")
