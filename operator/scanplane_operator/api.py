@@ -7,9 +7,9 @@ Kubernetes would cost memory and say nothing that we need.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -18,12 +18,14 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from msgspec import Struct
 
-__all__ = ["Api", "ApiError", "ApiUnavailableError", "Writes", "connect"]
+__all__ = ["Api", "ApiError", "ApiUnavailableError", "Writes", "all_of", "connect"]
 
 REQUEST_S = 30.0
 PAGE = 500
 MAX_PAGES = 200
 MAX_CONCURRENT = 16
+
+Answer = TypeVar("Answer")
 
 
 class ApiUnavailableError(Exception):
@@ -138,6 +140,17 @@ class Api:
         return document
 
 
+async def all_of(requests: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """Return every answer, or raise the first error once the other requests have ended."""
+    answers = await asyncio.gather(*requests, return_exceptions=True)
+    found: list[Answer] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        found.append(answer)
+    return found
+
+
 def _without_managers(document: dict[str, Any]) -> dict[str, Any]:
     """Drop who wrote which field: half of an object, and nothing that the operator asks for."""
     document["metadata"].pop("managedFields", None)
@@ -174,6 +187,8 @@ async def connect() -> AsyncIterator[Api]:
             f"no cluster to talk to: {_told(error)}; run it in a pod with a service account, or set KUBECONFIG"
         ) from error
     configuration.retries = None  # passes are tried again, whole
+    # As kopf's watches do: no proxy but the kubeconfig's, no .netrc. Both would be looked up in a thread for each request.
+    configuration.client_session_kwargs = {"trust_env": False}
     client = ApiClient(configuration=configuration)
     try:
         yield Api(client)

@@ -7,6 +7,7 @@ and reconnects are kopf's.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import kopf
 
@@ -18,17 +19,34 @@ from scanplane_operator.observed import CHILD_KINDS
 
 __all__ = ["make_registry", "make_settings", "quiet_kopf"]
 
-Wake = Callable[[str], None]
+
+class _Wake(Protocol):
+    def __call__(self, namespace: str, *, is_edit: bool = False) -> None: ...
 
 
-def make_registry(wake: Wake, child_kinds: Iterable[str], end: Callable[[], object]) -> kopf.OperatorRegistry:
+class _NothingCompared(kopf.DiffBaseStorage):
+    """What kopf compares objects by: nothing. By default it copies the object of every event several times, for handlers of
+    a kind that we do not have.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002  # kopf's words
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002  # kopf's words
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep nothing on the object."""
+
+
+def make_registry(wake: _Wake, child_kinds: Iterable[str], end: Callable[[], object]) -> kopf.OperatorRegistry:
     """Return kopf's handlers: our kinds, and those children that carry our label; *end* is called when kopf ends."""
     registry = kopf.OperatorRegistry()
     news = ResourceNews()
 
     async def resource_seen(namespace: str | None, type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002  # kopf's word
         if news.is_news(type, body):
-            wake(namespace or "")
+            wake(namespace or "", is_edit=True)
 
     async def child_seen(namespace: str | None, **_: object) -> None:
         wake(namespace or "")
@@ -55,6 +73,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = _NothingCompared()
     settings.networking.error_backoffs = _for_ever()
     settings.watching.inactivity_timeout = 70.0
     settings.queueing.idle_timeout = 0.05  # a thousand objects are not a thousand tasks for seconds after each list

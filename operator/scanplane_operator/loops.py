@@ -21,13 +21,14 @@ from scanplane_operator.observing import Observer
 from scanplane_operator.reconcile import PassResult, Reconciler
 from scanplane_operator.reports import Reporter
 from scanplane_operator.settings import Settings
+from scanplane_operator.wakes import Wake
 
 __all__ = ["LoopState", "NamespaceLoops", "PassListener", "longest_silence_s"]
 
 _LOG = logging.getLogger("scanplane.operator")
 
 QUIET_S, LONGEST_WAIT_S = 0.1, 0.5
-"""A loop that was woken waits until nothing more comes, but not for long: an apply of ten files is ten events."""
+"""A loop that was woken waits until nothing more comes, but not for long: an apply of ten files is ten edits."""
 FIRST_QUIET_S, FIRST_LONGEST_WAIT_S = 0.3, 3.0
 """The same where nothing runs yet and nobody waits for a change: what is applied file by file starts once, as a whole."""
 QUIET_PASSES = 2
@@ -67,19 +68,19 @@ class NamespaceLoops:
         self._observer = observer
         self._reporter = reporter
         self._transitions = TransitionLog(_LOG)
-        self._wakes: dict[str, asyncio.Event] = {}
+        self._wakes: dict[str, Wake] = {}
         self._new = asyncio.Event()
         self._turns = asyncio.Semaphore(MAX_CONCURRENT)
         self.states: dict[str, LoopState] = {}
         self.pass_listeners: list[PassListener] = []
 
-    def wake(self, namespace: str) -> None:
-        """Ask for a pass over *namespace* soon."""
-        event = self._wakes.get(namespace)
-        if event is None:
-            event = self._wakes[namespace] = asyncio.Event()
+    def wake(self, namespace: str, *, is_edit: bool = False) -> None:
+        """Ask for a pass over *namespace* soon; *is_edit* says that one of its resources is another than before."""
+        wake = self._wakes.get(namespace)
+        if wake is None:
+            wake = self._wakes[namespace] = Wake()
             self._new.set()
-        event.set()
+        wake.ring(is_edit=is_edit)
 
     async def run(self) -> None:
         """Run for ever."""
@@ -115,30 +116,29 @@ class NamespaceLoops:
         self._reconciler.forget(namespace)
         self._reporter.forget(namespace)
         del self.states[namespace]
-        if not self._wakes[namespace].is_set():
+        if not self._wakes[namespace].is_rung:
             del self._wakes[namespace]
 
     async def _pass_after_pass(self, namespace: str, state: LoopState) -> None:
         pauses = Backoff(first_seconds=FIRST_PAUSE_S, longest_seconds=LONGEST_PAUSE_S)
-        event = self._wakes[namespace]
+        wake = self._wakes[namespace]
         quiet = 0
-        await _settle(event, FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
-        while quiet < QUIET_PASSES or event.is_set() or namespace in self._settings.namespaces:
-            event.clear()
+        await wake.settle(FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
+        while quiet < QUIET_PASSES or wake.is_rung or namespace in self._settings.namespaces:
             result = await self._pass(namespace, state)
             if result is None:
                 await asyncio.sleep(pauses.next_seconds())
-                event.set()
+                wake.ring()
             else:
                 pauses.reset()
                 quiet = quiet + 1 if result.is_empty else 0
-            await _set_within(event, self._pause_s(result))
-            if event.is_set():
+            await wake.within(self._pause_s(result))
+            if wake.is_rung:
                 quiet = 0
             if result is None or result.workloads:
-                await _settle(event, QUIET_S, LONGEST_WAIT_S)
+                await wake.settle(QUIET_S, LONGEST_WAIT_S)
             else:
-                await _settle(event, FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
+                await wake.settle(FIRST_QUIET_S, FIRST_LONGEST_WAIT_S)
 
     def _pause_s(self, result: PassResult | None) -> float:
         """Return how long a loop that nobody wakes waits: until the resync, or sooner where a write was refused."""
@@ -152,6 +152,7 @@ class NamespaceLoops:
             state.is_waiting = True
             async with self._turns:
                 state.is_waiting, state.last_begun = False, time.monotonic()
+                self._wakes[namespace].answer()  # not before: what came while it waited for its turn is looked at now
                 result = await self._reconciler.reconcile(namespace)
         except (ApiError, ApiUnavailableError) as error:
             state.failures += 1
@@ -218,20 +219,6 @@ def _mistakes_told(namespace: str) -> Iterator[None]:
         yield
     except Exception:  # noqa: BLE001  # see above
         _LOG.exception("namespace %s: a mistake in the operator; going on", namespace)
-
-
-async def _settle(event: asyncio.Event, quiet_s: float, longest_s: float) -> None:
-    """Wait for a moment of quiet after *event*."""
-    until = time.monotonic() + longest_s
-    while event.is_set() and time.monotonic() < until:
-        event.clear()
-        await _set_within(event, quiet_s)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 def longest_silence_s(states: Mapping[str, LoopState], now: float) -> float:

@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.kinds import KINDS, Kind
-from scanplane_operator.api import Api, ApiError
+from scanplane_operator.api import Api, ApiError, all_of
 from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
 from scanplane_operator.observed import CHILD_KINDS, Child, ObjectKey, Observed, PodReport
 from scanplane_operator.reading import referenced_config_maps, referenced_secrets
@@ -54,7 +54,7 @@ class Observer:
         lists += [self._children(namespace, kind, selector) for kind in CHILD_KINDS]
         lists.append(self._api.list(f"{apps}/replicasets", selector=selector))
         lists.append(self._api.list(f"{base}/pods", selector=selector))
-        found = await _all(lists)
+        found = await all_of(lists)
         resources = {
             ResourceKey(kind, document["metadata"]["name"]): document
             for kind, documents in zip(Kind, found, strict=False)
@@ -96,7 +96,7 @@ class Observer:
     async def secrets(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return a digest for each key of the named Secrets; those that are not there are left out."""
         ordered = sorted(names)
-        found = await _all([self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}") for name in ordered])
+        found = await all_of([self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}") for name in ordered])
         return {
             name: await self._secret_digests(secret)
             for name, secret in zip(ordered, found, strict=True)
@@ -106,7 +106,7 @@ class Observer:
     async def config_maps(self, namespace: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return a digest for each key of the named ConfigMaps; those that are not there are left out."""
         ordered = sorted(names)
-        found = await _all([self._api.get(child_path(namespace, "ConfigMap", name)) for name in ordered])
+        found = await all_of([self._api.get(child_path(namespace, "ConfigMap", name)) for name in ordered])
         return {
             name: {key: _digest(value.encode()) for key, value in (config_map.get("data") or {}).items()}
             for name, config_map in zip(ordered, found, strict=True)
@@ -124,15 +124,6 @@ class Observer:
         while len(self._digests) > MAX_DIGESTS:
             self._digests.pop(next(iter(self._digests)))
         return known[1]
-
-
-async def _all(requests: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Return every answer, or raise the first error once the other requests have ended."""
-    answers = await asyncio.gather(*requests, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return list(answers)
 
 
 def _digest(value: bytes) -> str:

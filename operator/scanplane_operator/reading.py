@@ -95,7 +95,10 @@ def referenced_config_maps(documents: Iterable[Mapping[str, Any]]) -> frozenset[
 
 def _names_under(documents: Iterable[Mapping[str, Any]], *, suffix: str) -> Iterable[str]:
     for document in documents:
-        for name in (*_references(document.get("spec"), suffix), *_references(_accepted_spec(document), suffix)):
+        specs = [document.get("spec")]
+        if suffix in _accepted_text(document):  # of a thousand Scanners none
+            specs.append(_accepted_spec(document))
+        for name in (name for spec in specs for name in _references(spec, suffix)):
             if _OBJECT_NAME.fullmatch(name):
                 yield name
 
@@ -104,16 +107,21 @@ def _references(value: object, suffix: str) -> Iterable[str]:
     if not isinstance(value, dict):
         return
     for key, inner in value.items():
-        if str(key).endswith(suffix) and isinstance(inner, dict) and isinstance(inner.get("name"), str):
+        if not isinstance(inner, dict):
+            continue
+        if str(key).endswith(suffix) and isinstance(inner.get("name"), str):
             yield inner["name"]
         else:
             yield from _references(inner, suffix)
 
 
+def _accepted_text(document: Mapping[str, Any]) -> str:
+    return str(((document.get("status") or {}).get("accepted") or {}).get("spec") or "")
+
+
 def _accepted_spec(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    text = ((document.get("status") or {}).get("accepted") or {}).get("spec")
     try:
-        spec = msgspec.json.decode(text or "null")
+        spec = msgspec.json.decode(_accepted_text(document) or "null")
     except msgspec.DecodeError:
         return None  # somebody wrote to the status by hand
     return spec if isinstance(spec, dict) else None

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.status import ConditionStatus, ConditionType
 from scanplane.telemetry.logs import FieldsAdapter, with_fields
-from scanplane_operator.api import Api, ApiError, ApiUnavailableError
+from scanplane_operator.api import Api, ApiError, ApiUnavailableError, all_of
 from scanplane_operator.decisions import Decisions, decisions_of
 from scanplane_operator.events import events_of
 from scanplane_operator.manifests.workloads import Manifest, key_of
@@ -32,6 +32,8 @@ __all__ = ["PassResult", "Reconciler"]
 
 _LOG = logging.getLogger("scanplane.operator")
 _MAX_REMEMBERED = 20_000
+_STATUSES_AT_ONCE = 4
+"""An edit of a DataPlane is a hundred statuses; another namespace's requests go between them."""
 
 
 class PassResult(Struct, frozen=True, kw_only=True):
@@ -113,19 +115,11 @@ class Reconciler:
 
     async def _foreign(self, decisions: Decisions, observed: Observed) -> frozenset[ObjectKey]:
         """Return the objects of others that bear names which we are about to use for the first time."""
-        found: set[ObjectKey] = set()
-        for manifest in decisions.changes.apply:
-            key = key_of(manifest)
-            if key in observed.children:
-                continue
-            path = child_path(observed.namespace, key.kind)
-            for live in await self._api.list(path, name=key.name):
-                labels = live["metadata"].get("labels") or {}
-                if (
-                    labels.get(MANAGED_BY) != FIELD_MANAGER
-                ):  # one of ours was made in the very moment, by another operator
-                    found.add(key)
-        return frozenset(found)
+        new = [key for key in map(key_of, decisions.changes.apply) if key not in observed.children]
+        paths = ((child_path(observed.namespace, key.kind), key.name) for key in new)
+        live = await all_of([self._api.list(path, name=name) for path, name in paths])
+        # one with our label was made in the very moment, by another operator
+        return frozenset(key for key, objects in zip(new, live, strict=True) if not all(map(_is_ours, objects)))
 
     async def _write(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
         """Write everything that can be written; return what was refused, with the reason."""
@@ -161,7 +155,6 @@ class Reconciler:
 
     async def _say(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
         """Write every status that can be written; return what was refused, with the reason."""
-        refused: dict[ObjectKey, str] = {}
         now_ns = time.time_ns()
         written_ns = self._figures_written_ns.setdefault(observed.namespace, {})
         changes = status_changes(
@@ -173,7 +166,18 @@ class Reconciler:
             now_ns=now_ns,
             figures_written_ns=written_ns,
         )
-        for change in changes:
+        waiting = iter(changes)
+        refusals = await all_of([self._say_each(waiting, written_ns, now_ns, log) for _ in range(_STATUSES_AT_ONCE)])
+        while len(written_ns) > _MAX_REMEMBERED:
+            written_ns.pop(next(iter(written_ns)))
+        return {key: problem for refused in refusals for key, problem in refused.items()}
+
+    async def _say_each(
+        self, waiting: Iterator[StatusChange], written_ns: dict[ResourceKey, int], now_ns: int, log: FieldsAdapter
+    ) -> dict[ObjectKey, str]:
+        """Write one status after the other for as long as there are some, beside others who take from the same."""
+        refused: dict[ObjectKey, str] = {}
+        for change in waiting:
             try:
                 await self._write_status(change)
             except ApiError as error:
@@ -182,8 +186,6 @@ class Reconciler:
             written_ns[change.key] = now_ns
             _tell_status(change, log)
             await self._post_events(change, log)
-        while len(written_ns) > _MAX_REMEMBERED:
-            written_ns.pop(next(iter(written_ns)))
         return refused
 
     async def _write_status(self, change: StatusChange) -> None:
@@ -210,6 +212,10 @@ class Reconciler:
                 await self._api.create(path, event)
             except (ApiError, ApiUnavailableError) as error:
                 log.warning("an event about %s could not be posted: %s", change.key, error)
+
+
+def _is_ours(live: Child) -> bool:
+    return (live["metadata"].get("labels") or {}).get(MANAGED_BY) == FIELD_MANAGER
 
 
 def _gateway_url(namespace: str, rollouts: Iterable[Rollout]) -> str:

@@ -1,18 +1,18 @@
 """The report for people: tables on a terminal, the same as plain text where there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.report import Comparison, Figure, PartResult, Verdict
+from bench.report import Better, Comparison, Figure, GoalResult, PartResult, Verdict
 
-__all__ = ["new_console", "print_conditions", "print_part"]
+__all__ = ["new_console", "print_conditions", "print_goals", "print_part"]
 
 _PLAIN_WIDTH = 130
-_STYLES = {Verdict.REACHED: "green", Verdict.MISSED: "red", Verdict.NO_GOAL: ""}
+_STYLES = {Verdict.MET: "green", Verdict.MISSED: "red", Verdict.NO_GOAL: ""}
 
 
 def new_console() -> Console:
@@ -64,6 +64,25 @@ def print_part(console: Console, part: PartResult, seconds: float, load_before: 
     for remark in part.remarks:
         console.print(Text(remark, "yellow"))
     console.print(Text(f"took {seconds:.0f} s, load average before {load_before:.1f}", "dim"))
+
+
+def print_goals(console: Console, goals: Sequence[GoalResult]) -> None:
+    """Print one line for each goal, and how many there are."""
+    met = sum(goal.verdict is Verdict.MET for goal in goals)
+    console.print()
+    console.rule(f"[bold]Goals: {met} of {len(goals)} met[/bold]", align="left")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("", "part", "what"):
+        table.add_column(name)
+    table.add_column("measured", justify="right")
+    table.add_column("goal")
+    for each in goals:
+        measured = f"not measured: {each.reason}" if each.measured is None else f"{_number(each.measured)} {each.unit}"
+        bound = "at least" if each.better is Better.MORE else "at most"
+        goal = "" if each.goal is None else f"{bound} {_number(each.goal)} {each.unit}"
+        verdict = Text(each.verdict, _STYLES[each.verdict])
+        table.add_row(verdict, each.part, Text(each.name), Text(measured), goal)
+    console.print(table)
 
 
 def _comparisons(comparisons: tuple[Comparison, ...]) -> Table:

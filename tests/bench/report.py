@@ -1,18 +1,34 @@
 """What a benchmark found, and the arithmetic on it. No I/O, no clock.
 
 A figure is several short runs, never one: its median says what it is, its least and greatest value how much the machine
-moved meanwhile. A comparison is the quotient of two medians that were taken in turns on the same servers.
+moved meanwhile. A comparison is the quotient of two medians that were taken in turns on the same servers. What has a goal and
+was not measured is missed.
 """
 
 import enum
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Better", "Comparison", "Figure", "PartResult", "Verdict", "percentile", "to_document"]
+__all__ = [
+    "TIMES",
+    "Better",
+    "Comparison",
+    "Figure",
+    "GoalResult",
+    "PartResult",
+    "Unmeasured",
+    "Verdict",
+    "goals_of",
+    "percentile",
+    "to_document",
+]
+
+TIMES = "times"
+"""The unit of a ratio."""
 
 
 class Better(enum.StrEnum):
@@ -23,10 +39,10 @@ class Better(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """Whether a goal was reached in this run."""
+    """Whether a goal was met in this run."""
 
-    REACHED = "reached"
-    MISSED = "missed"
+    MET = "met"
+    MISSED = "MISSED"
     NO_GOAL = "no goal"
 
 
@@ -57,7 +73,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the median reaches the goal."""
+        """Whether the median meets the goal."""
         return _verdict(self.median, self.goal, self.better)
 
 
@@ -92,8 +108,18 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the ratio reaches the goal."""
+        """Whether the ratio meets the goal."""
         return _verdict(self.ratio, self.goal, Better.MORE)
+
+
+class Unmeasured(Struct, frozen=True, kw_only=True):
+    """A goal whose figure or ratio could not be measured, and why."""
+
+    name: str
+    goal: float
+    reason: str
+    unit: str = TIMES
+    better: Better = Better.MORE
 
 
 class PartResult(Struct, frozen=True, kw_only=True):
@@ -103,7 +129,58 @@ class PartResult(Struct, frozen=True, kw_only=True):
     meaning: str
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
     remarks: tuple[str, ...] = ()
+
+
+class GoalResult(Struct, frozen=True, kw_only=True):
+    """A goal of one part, what was measured, and why nothing was; of a part that was not done at all it is all that is known."""
+
+    part: str
+    name: str
+    unit: str = ""
+    better: Better = Better.MORE
+    goal: float | None = None
+    measured: float | None = None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it was measured and met."""
+        return Verdict.MISSED if self.measured is None else _verdict(self.measured, self.goal, self.better)
+
+
+def goals_of(parts: Mapping[str, PartResult | str]) -> tuple[GoalResult, ...]:
+    """Return every goal of *parts*, in their order; of a part that could not be measured *parts* says why."""
+    return tuple(goal for name, part in parts.items() for goal in _goals_of_part(name, part))
+
+
+def _goals_of_part(name: str, part: PartResult | str) -> Iterator[GoalResult]:
+    if isinstance(part, str):
+        yield GoalResult(part=name, name="the whole part", reason=part)
+        return
+    for compared in part.comparisons:
+        if compared.goal is not None:
+            yield GoalResult(part=name, name=compared.name, unit=TIMES, goal=compared.goal, measured=compared.ratio)
+    figures: dict[Figure, str] = {}  # one that is compared twice, or shown beside, has one goal
+    for compared in part.comparisons:
+        figures.setdefault(compared.ours, f"{compared.name}: {compared.ours.name}")
+    for figure in part.figures:
+        figures.setdefault(figure, figure.name)
+    for figure, what in figures.items():
+        if figure.goal is not None:
+            yield GoalResult(
+                part=name,
+                name=what,
+                unit=figure.unit,
+                better=figure.better,
+                goal=figure.goal,
+                measured=figure.median,
+            )
+    for each in part.unmeasured:
+        yield GoalResult(
+            part=name, name=each.name, unit=each.unit, better=each.better, goal=each.goal, reason=each.reason
+        )
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -114,10 +191,11 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), -int(-len(ordered) * share // 1)) - 1)]
 
 
-def to_document(conditions: Mapping[str, Any], parts: Mapping[str, PartResult]) -> dict[str, Any]:
+def to_document(conditions: Mapping[str, Any], parts: Mapping[str, PartResult | str]) -> dict[str, Any]:
     """Return everything as plain values for JSON, with medians and ratios worked out."""
     return {
         "conditions": dict(conditions),
+        "goals": [msgspec.structs.asdict(goal) | {"verdict": goal.verdict} for goal in goals_of(parts)],
         "parts": {
             name: {
                 "title": part.title,
@@ -138,6 +216,7 @@ def to_document(conditions: Mapping[str, Any], parts: Mapping[str, PartResult]) 
                 "remarks": list(part.remarks),
             }
             for name, part in parts.items()
+            if isinstance(part, PartResult)
         },
     }
 
@@ -156,4 +235,4 @@ def _verdict(value: float, goal: float | None, better: Better) -> Verdict:
     if goal is None:
         return Verdict.NO_GOAL
     reached = value >= goal if better is Better.MORE else value <= goal
-    return Verdict.REACHED if reached else Verdict.MISSED
+    return Verdict.MET if reached else Verdict.MISSED

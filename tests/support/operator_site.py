@@ -20,10 +20,11 @@ from support.operator_documents import PLURALS, Document
 from support.operator_kubelet import Kubelet
 from support.operator_process import OperatorProcess, wait_until
 
-__all__ = ["OperatorCluster", "Rule", "Site", "Write", "permissions", "running_cluster"]
+__all__ = ["RESOURCE_KINDS", "OperatorCluster", "Rule", "Site", "Write", "is_true", "permissions", "running_cluster"]
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "scanplane-system"
+RESOURCE_KINDS = ("DataPlane", "Feed", "Market", "Subscription", "Scanner")
 USER = f"system:serviceaccount:{HOME}:"
 CONTROLLERS = (
     "deployment-controller",
@@ -196,6 +197,19 @@ def ensure_namespace(cluster: OperatorCluster, name: str) -> None:
     assert response.status_code in {201, 409}, response.text
 
 
+def condition_of(document: Mapping[str, Any], condition: str) -> dict[str, Any]:
+    """Return a condition of an object; an empty one if it is not said yet for the newest generation."""
+    for each in (document.get("status") or {}).get("conditions") or ():
+        if each["type"] == condition and each["observedGeneration"] == document["metadata"]["generation"]:
+            return dict(each)
+    return {}
+
+
+def is_true(document: Mapping[str, Any], condition: str) -> bool:
+    """Whether a condition is true of an object's newest generation."""
+    return bool(condition_of(document, condition).get("status") == "True")
+
+
 class Site:
     """A namespace, as its user sees it."""
 
@@ -274,11 +288,7 @@ class Site:
 
     def condition(self, kind: str, name: str, condition: str) -> dict[str, Any]:
         """Return a condition; an empty one if it is not said yet for the newest generation."""
-        found = self.find(kind, name) or {}
-        for each in (found.get("status") or {}).get("conditions") or ():
-            if each["type"] == condition and each["observedGeneration"] == found["metadata"]["generation"]:
-                return dict(each)
-        return {}
+        return condition_of(self.find(kind, name) or {}, condition)
 
     def is_true(self, kind: str, name: str, condition: str) -> bool:
         """Whether a condition is true of the newest generation."""
@@ -296,8 +306,7 @@ class Site:
 
     def resources(self) -> list[tuple[str, str]]:
         """Return every resource of ours by kind and name."""
-        kinds = ("DataPlane", "Feed", "Market", "Subscription", "Scanner")
-        return [(kind, each["metadata"]["name"]) for kind in kinds for each in self.every(kind)]
+        return [(kind, each["metadata"]["name"]) for kind in RESOURCE_KINDS for each in self.every(kind)]
 
     def revisions(self) -> dict[str, int]:
         """Return how many versions of its pods each Deployment has had."""

@@ -22,6 +22,7 @@ _EXPRESSIONS = (
     ("spec.where", ValueType.BOOL),
     ("spec.signal.when", ValueType.BOOL),
 )
+_PLACES = {name: place for place, name in enumerate(CATALOGUE)}
 
 
 def check_scanner(scanner: Scanner, acceptance: Acceptance) -> list[Finding]:
@@ -75,7 +76,7 @@ def default_columns(scanner: Scanner) -> tuple[str, ...]:
     for path, source, expected in _expressions(scanner):
         if path != "spec.signal.when":
             features = _judge(source, expected).features
-            names.extend(sorted(features, key=list(CATALOGUE).index))
+            names.extend(sorted(features, key=_PLACES.__getitem__))
     unique = dict.fromkeys([*names, "price", "volume"])
     return tuple(name for name in unique if name not in {"symbol", "session"})
 
