@@ -23,7 +23,17 @@ from msgspec import Struct
 from bench.broker import ROUND_TRIP_MS, distant
 from bench.original import OriginalUnavailableError, measure_original_analyze
 from bench.original.market import aggregate_frames
-from bench.pipeline import ANALYZER, GATEWAY, LISTENER, MARKET, SYMBOLS, look, new_namespace, resources
+from bench.pipeline import (
+    ANALYZER,
+    GATEWAY,
+    LISTENER,
+    MARKET,
+    SYMBOLS,
+    hear_since_ever,
+    look,
+    new_namespace,
+    resources,
+)
 from bench.report import Comparison, Figure, PartResult, Unmeasured
 from scanplane.broker.factory import open_broker
 from scanplane.broker.interface import QueueLimits
@@ -155,6 +165,7 @@ class _Place(Struct, frozen=True):
 def _ours(place: _Place, channel: Channel, batches: list[Batch]) -> float:
     """Fill a queue, start an analyzer, and return the rate between a tenth and nine tenths of it."""
     namespace = new_namespace()
+    hear_since_ever(place.cache_url, namespace)
     text = resources(place.broker_url, place.cache_url, channel=channel.value, time_to_live="10m")
     planned = build_world([SourceText("resources.yaml", text)], {}, namespace=namespace).plan.configurations[ANALYZER]
     assert isinstance(planned, AnalyzerConfiguration)

@@ -4,6 +4,7 @@
 times a second.
 """
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,9 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 from msgspec import Struct
 
+from scanplane.cache import keys
+from scanplane.cache.factory import open_cache
+from scanplane.engine.snapshots import Header
+from scanplane.engine.state import LAYOUT_VERSION
+from scanplane.marketdata.partitions import Partition
 from support.journeys import Deployment, SimulatorProcess, wait_for
 from support.servers import free_port
 
@@ -24,6 +31,7 @@ __all__ = [
     "MARKET",
     "SYMBOLS",
     "Pipeline",
+    "hear_since_ever",
     "look",
     "new_namespace",
     "resources",
@@ -121,6 +129,20 @@ def new_namespace() -> str:
     return f"bench-{time.monotonic_ns()}"
 
 
+def hear_since_ever(cache_url: str, namespace: str) -> None:
+    """Let the analyzer find a state that has heard the day from its beginning: else nothing of the day would be known."""
+
+    header = Header(LAYOUT_VERSION, 0, None, -(2**62), since_ns=0)
+    state = {"header": msgspec.msgpack.encode(header), "symbols": msgspec.msgpack.encode([])}
+
+    async def save() -> None:
+        cache = open_cache(cache_url, namespace)
+        await cache.save_state(keys.state(namespace, MARKET, Partition(0, 1)), 0, state)
+        await cache.close()
+
+    asyncio.run(save())
+
+
 def look(deployment: Deployment, name: str) -> tuple[float, dict[str, float]]:
     """Return the figures of a role, and the second, by its own clock, at which they were true."""
     status = deployment.status(name)
@@ -182,6 +204,8 @@ def beside(
     """Run roles on a simulator that may have other clients; as ``running`` else."""
     port = free_port()
     text = resources(broker_url, cache_url, simulator_url=simulator.url, gateway_port=port, **choices)  # type: ignore[arg-type]
-    with tempfile.TemporaryDirectory() as name, Deployment(Path(name), new_namespace()) as deployment:
+    namespace = new_namespace()
+    hear_since_ever(cache_url, namespace)
+    with tempfile.TemporaryDirectory() as name, Deployment(Path(name), namespace) as deployment:
         deployment.apply(text, without=without)
         yield Pipeline(simulator, deployment, f"http://127.0.0.1:{port}")

@@ -50,6 +50,26 @@ class CacheContract:
         assert await cache.read_table(f"{namespace}:none") == {}
         assert await cache.read_rows(f"{namespace}:none", ["a"]) == [None]
 
+    async def test_table_rows_are_removed_before_others_are_set(self, cache: Cache, namespace: str) -> None:
+        key, other, fence = f"{namespace}:quotes", f"{namespace}:other", f"{namespace}:state"
+        rows = {f"SYM{number}": b"%d" % number for number in range(5000)}
+        await cache.write(Write(fence_key=fence, generation=1, table_rows={key: rows, other: {"SYM0": b"stays"}}))
+        await cache.write(
+            Write(
+                fence_key=fence,
+                generation=1,
+                values={f"{namespace}:boards:a": b"1"},
+                removed_rows={key: [*list(rows)[:4500], "none"], f"{namespace}:none": ["a"]},
+                table_rows={key: {"SYM1": b"new"}},
+                entries={f"{namespace}:signals": [Entry((1000, 0), b"a")]},
+            )
+        )
+        left = {name: value for name, value in rows.items() if int(value) >= 4500}
+        assert await cache.read_table(key) == left | {"SYM1": b"new"}
+        assert await cache.read_table(other) == {"SYM0": b"stays"}
+        assert await cache.read_values([f"{namespace}:boards:a"]) == [b"1"]
+        assert await cache.read_stream(f"{namespace}:signals") == [Entry((1000, 0), b"a")]
+
     async def test_stream_entries_are_appended_once(self, cache: Cache, namespace: str) -> None:
         key, fence = f"{namespace}:signals", f"{namespace}:state"
         entries = [Entry((1000, 0), b"a"), Entry((1000, 1), b"b"), Entry((2000, 0), b"c")]
@@ -75,7 +95,8 @@ class CacheContract:
         old, new = caches(), caches()
         board, table, stream, state = (f"{namespace}:{name}" for name in ("board", "table", "stream", "state"))
         await old.load_state(state, 1_763_832_013_123)
-        await old.write(Write(fence_key=state, generation=1_763_832_013_123, values={board: b"old"}))
+        rows = {table: {"kept": b"old"}}
+        await old.write(Write(fence_key=state, generation=1_763_832_013_123, values={board: b"old"}, table_rows=rows))
         await new.load_state(state, 1_763_832_013_124)
         with pytest.raises(FencedError):
             await old.write(
@@ -84,6 +105,7 @@ class CacheContract:
                     generation=1_763_832_013_123,
                     values={board: b"late"},
                     table_rows={table: {"A": b"late"}},
+                    removed_rows={table: ["kept"]},
                     entries={stream: [Entry((1, 0), b"late")]},
                 )
             )
@@ -92,7 +114,7 @@ class CacheContract:
         with pytest.raises(FencedError):
             await old.load_state(state, 1_763_832_013_123)
         assert await new.read_values([board]) == [b"old"]
-        assert await new.read_table(table) == {}
+        assert await new.read_table(table) == {"kept": b"old"}
         assert await new.read_stream(stream) == []
         assert await new.load_state(state, 1_763_832_013_124) == {}
 

@@ -77,6 +77,8 @@ def a_configuration(
     partition: Partition = WHOLE,
     max_symbols: int = 50_000,
     asset_class: AssetClass = AssetClass.STOCKS,
+    previous_close: ReferenceSource = ReferenceSource.NONE,
+    evaluation_interval_ns: int = SECOND_NS // 4,
 ) -> AnalyzerConfiguration:
     return msgspec.convert(
         {
@@ -95,7 +97,7 @@ def a_configuration(
             "asset_class": asset_class,
             "hours": SessionHours(calendar="XNYS", premarket="04:00", postmarket="20:00"),
             "reference": ReferenceConfiguration(
-                previous_close=ReferenceSource.NONE,
+                previous_close=previous_close,
                 average_volume=ReferenceSource.NONE,
                 volume_curve=ReferenceSource.NONE,
                 free_float=ReferenceSource.NONE,
@@ -106,7 +108,7 @@ def a_configuration(
             ),
             "scanners": scanners,
             "streams": (),
-            "evaluation_interval_ns": SECOND_NS // 4,
+            "evaluation_interval_ns": evaluation_interval_ns,
             "max_symbols": max_symbols,
             "time_to_live_ns": SECOND_NS,
             "max_bytes": 2**20,
@@ -126,8 +128,17 @@ def an_engine(
     partition: Partition = WHOLE,
     max_symbols: int = 50_000,
     asset_class: AssetClass = AssetClass.STOCKS,
+    previous_close: ReferenceSource = ReferenceSource.NONE,
+    evaluation_interval_ns: int = SECOND_NS // 4,
 ) -> Engine:
-    configuration = a_configuration(*scanners, partition=partition, max_symbols=max_symbols, asset_class=asset_class)
+    configuration = a_configuration(
+        *scanners,
+        partition=partition,
+        max_symbols=max_symbols,
+        asset_class=asset_class,
+        previous_close=previous_close,
+        evaluation_interval_ns=evaluation_interval_ns,
+    )
     return Engine(configuration, reference or ReferenceData(), calendar or us_calendar())
 
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 import msgspec
 import pytest
 
+from scanplane.listener import routing
 from scanplane.listener.routing import MAX_BATCH_EVENTS, Router
 from scanplane.marketdata.batches import Batch, decode_events, decode_tick
 from scanplane.marketdata.channels import Channel
@@ -151,3 +152,22 @@ def test_the_trace_of_a_batch_is_asked_for_by_the_receipt_of_its_first_event() -
         (Channel.TRADES, "since 1"),
         (None, "since 3"),
     ]
+
+
+def test_partitions_of_symbols_are_remembered_up_to_a_bound_and_stay_the_same_beyond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routing, "MAX_REMEMBERED_SYMBOLS", 5)
+    sent: list[Batch] = []
+    router = Router("massive", msgspec.structs.replace(ROUTE, partitions=4), 7, sent.append)
+    for number in range(30):
+        router.take(Channel.TRADES, trades((f"O:{number}", START), ("A", START)), RECEIVED)
+        assert len(router._partition_of) <= 5
+    router.flush()
+    found = {
+        event.symbol: batch.header.partition.index
+        for batch in sent
+        if batch.header.channel is not None
+        for event in decode_events(batch.header.channel, batch.body)
+    }
+    assert found == {symbol: partition_of(symbol, 4) for symbol in [*(f"O:{number}" for number in range(30)), "A"]}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scanplane.plan.configuration import ReferenceConfiguration, SecretKey
-from scanplane.reference import ReferenceDataError, load_reference
+from scanplane.plan.configuration import ReferenceConfiguration
+from scanplane.reference import ReferenceDataError, load_files
 from scanplane.reference.file import read_symbols, read_volume_curve
 from scanplane.resources.market import ReferenceSource
 
@@ -17,10 +17,6 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "figures.csv"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def no_secret(key: SecretKey) -> str:
-    raise AssertionError(f"asked for {key}")
 
 
 def a_configuration(
@@ -124,10 +120,23 @@ async def test_each_figure_comes_from_its_own_source_and_paths_start_at_the_fold
     configuration = a_configuration(
         previous_close=ReferenceSource.FILE, free_float=ReferenceSource.FILE, symbols_file="figures.csv"
     )
-    columns = (await load_reference(configuration, no_secret, tmp_path)).select(["BBB", "AAA", "ZZZ"])
+    columns = (await load_files(configuration, tmp_path)).select(["BBB", "AAA", "ZZZ"])
     assert [str(value) for value in columns["previous_close"]] == ["nan", "10.0", "nan"]
     assert [str(value) for value in columns["free_float"]] == ["7.0", "500000.0", "nan"]
     assert [str(value) for value in columns["average_volume"]] == ["nan", "nan", "nan"]
+
+
+async def test_another_content_of_the_symbols_file_has_another_digest(tmp_path: Path) -> None:
+    configuration = a_configuration(previous_close=ReferenceSource.FILE, symbols_file="figures.csv")
+    digests = []
+    for text in (
+        "symbol,previous_close\nAAA,10\n",
+        "symbol,previous_close\nAAA,11\n",
+        "symbol,previous_close\nAAA,10\n",
+    ):
+        written(tmp_path, text)
+        digests.append((await load_files(configuration, tmp_path)).digest)
+    assert digests[0] == digests[2] != digests[1]
 
 
 async def test_the_examples_reference_files_can_be_loaded() -> None:
@@ -139,7 +148,7 @@ async def test_the_examples_reference_files_can_be_loaded() -> None:
         symbols_file="symbols.csv",
         volume_curve_file="volume_curve.csv",
     )
-    reference = await load_reference(configuration, no_secret, folder)
+    reference = await load_files(configuration, folder)
     assert len(reference.symbols) > 7000
     assert reference.curve is not None
     assert reference.curve.fractions is not None
@@ -152,6 +161,7 @@ async def test_the_examples_reference_files_can_be_loaded() -> None:
         (a_configuration(previous_close=ReferenceSource.FILE), "source File needs reference.file.symbols"),
         (a_configuration(volume_curve=ReferenceSource.FILE), "source File needs reference.file.volumeCurve"),
         (a_configuration(volume_curve=ReferenceSource.PROVIDER), "volumeCurve: the provider gives none"),
+        (a_configuration(free_float=ReferenceSource.PROVIDER), "freeFloat: the provider gives none"),
         (a_configuration(previous_close=ReferenceSource.PROVIDER), "needs a Feed of provider Massive"),
     ],
 )
@@ -159,4 +169,4 @@ async def test_a_source_without_what_it_needs_is_refused(
     configuration: ReferenceConfiguration, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ReferenceDataError, match=message):
-        await load_reference(configuration, no_secret, tmp_path)
+        await load_files(configuration, tmp_path)

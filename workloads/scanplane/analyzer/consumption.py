@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from scanplane.analyzer.daily_reference import DailyReference
 from scanplane.analyzer.passage import Admission, Passage
 from scanplane.analyzer.positions import Positions, Verdict
 from scanplane.analyzer.silence import FeedSilence
@@ -89,6 +90,7 @@ class Consumption:
         cache: Cache,
         saving: Saving,
         passage: Passage,
+        daily: DailyReference,
         forget_signals: Callable[[], Awaitable[None]],
         configuration: AnalyzerConfiguration,
         traces: BatchTraces,
@@ -103,6 +105,7 @@ class Consumption:
         self._cache = cache
         self._saving_to = saving
         self._passage = passage
+        self._daily = daily
         self._forget_signals = forget_signals
         self._data_label = configuration.data_label
         self._stale_after_ns = configuration.stale_after_ns
@@ -116,6 +119,7 @@ class Consumption:
         self._unsaved_batches = 0
         self._sets_aside = False
         self._is_settled = saving.stage.is_settled
+        self._is_new = not engine.tick_ns
         self._last_save = time.monotonic()
         self._last_quotes = time.monotonic()
         self._quote_share = 0
@@ -183,6 +187,9 @@ class Consumption:
         async with self._applying:
             admission = await self._passage.admit(header)
             if admission is Admission.LET_IN and self._positions.judge(header) is Verdict.NEXT:
+                if self._is_new and self._positions.counts.unknown_beginnings:
+                    self._engine.miss_beginning()
+                    self._is_new = False
                 if header.is_seal:
                     await self._passage.look()
                 else:
@@ -222,8 +229,10 @@ class Consumption:
         if tick.rewound:
             await self._begin_recording_anew()
         parent, self._traceparent = self._traceparent or header.traceparent, UNTRACED
+        self._daily.serve(self._engine)
         with self._traces.span_from(parent, "analyzer.evaluate") as span:
-            self._publish(self._engine.tick(tick), traceparent_of(span) if parent else UNTRACED)
+            self._publish(self._engine.tick(tick, self._received_ns), traceparent_of(span) if parent else UNTRACED)
+        self._daily.ask_for(self._engine)
         self.tick_ns = tick.tick_ns
         if time.monotonic() - self._last_quotes >= QUOTE_INTERVAL_S:
             await self._writer.begin()  # the boards are on their way before the quotes are made
@@ -237,6 +246,7 @@ class Consumption:
         self._writer.begin_anew()
 
     def _publish(self, evaluation: Evaluation, traceparent: str) -> None:
+        self._writer.forget_quotes(evaluation.released)
         now_ns = time.time_ns()
         silence = self._silence.judge(now_ns, is_open=self._engine.session is not Session.CLOSED)
         stamp: dict[str, Any] = {

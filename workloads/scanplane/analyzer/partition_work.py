@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from scanplane.analyzer.consumption import POSITIONS_FIELD, STAGE_FIELD, Consumption, Saving
+from scanplane.analyzer.daily_reference import DailyReference
 from scanplane.analyzer.passage import Passage
 from scanplane.analyzer.positions import Position, Positions, decode_positions
 from scanplane.analyzer.stages import StageMark, begin_positions, may_be_left
@@ -19,7 +20,7 @@ from scanplane.analyzer.writer import ResultWriter
 from scanplane.broker.interface import BatonHold, QueueLimits
 from scanplane.cache import keys
 from scanplane.engine import Engine, ReferenceData, StateMismatchError, TradingCalendar
-from scanplane.marketdata.partitions import Partition
+from scanplane.marketdata.partitions import Partition, partition_of
 from scanplane.plan.configuration import AnalyzerConfiguration
 from scanplane.roles.interface import RoleServices
 from scanplane.roles.lifecycle import Lifecycle
@@ -37,6 +38,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     configuration: AnalyzerConfiguration
     services: RoleServices
     reference: ReferenceData
+    daily: DailyReference
     calendar: TradingCalendar
     survey: Survey
     lifecycle: Lifecycle
@@ -103,6 +105,8 @@ class PartitionWork:
         )
         await writer.recall(begun.engine.tick_ns)
         await self._forget_boards()
+        if not begun.engine.tick_ns and not begun.is_new:
+            await self._forget_quotes()
         # What is set aside is not acknowledged, and must not keep what follows from coming.
         prefetch = 0 if is_left else PREFETCH
         broker = around.services.broker
@@ -115,6 +119,7 @@ class PartitionWork:
                 cache,
                 Saving(state_key=self._state_key, generation=hold.generation, stage=mark, at_once=begun.is_new),
                 passage,
+                around.daily,
                 self._forget_signals,
                 configuration,
                 around.traces,
@@ -126,6 +131,7 @@ class PartitionWork:
         stage, cache = self._situation.stage, self._around.services.cache
         engine = Engine(self._configuration, self._around.reference, self._around.calendar)
         sources: list[Mapping[str, Position]] = []
+        lost_before = self.lost_states
         for source in stage.sources:
             fields = await cache.read_state(keys.state(self._namespace, self._market, source))
             saved = saved_partition(fields.pop(STAGE_FIELD, None), fields.pop(POSITIONS_FIELD, None))
@@ -140,6 +146,8 @@ class PartitionWork:
                 self._report_lost_state(f"{self.partition} goes on without the state of {source}: {error}")
         if not stage.sources:
             self._report_lost_state(f"{self.partition} begins without a state: those before it are gone")
+        if self.lost_states > lost_before:
+            engine.miss_beginning()
         engine.forget_snapshots()
         await cache.expire([self._stream_key], None)
         return _Beginning(engine, Positions(begin_positions(stage, sources, own, self._situation.paths)), is_new=True)
@@ -169,6 +177,13 @@ class PartitionWork:
         there = await cache.list_keys(keys.signals_prefix(self._namespace, self._market))
         others = [key for key in there if not key.endswith(f"-of-{self.partition.count}")]
         await cache.delete([self._stream_key, *others])
+
+    async def _forget_quotes(self) -> None:
+        """Remove the quotes that somebody left whose state is gone: nobody else would."""
+        assert self.writer is not None, "made before"
+        there = await self._around.services.cache.read_table(keys.quotes(self._namespace, self._market))
+        index, count = self.partition.index, self.partition.count
+        self.writer.forget_quotes(symbol for symbol in there if partition_of(symbol, count) == index)
 
     async def _forget_boards(self) -> None:
         """Remove this partition's boards of Scanners that are no more."""

@@ -6,9 +6,11 @@ the layout before that fall to it, and waits until the others have done the same
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from scanplane.analyzer.daily_reference import DailyReference, date_of
 from scanplane.analyzer.figures import figures_of, totals_of
 from scanplane.analyzer.partition_work import PartitionWork, Surroundings
 from scanplane.analyzer.stages import feeds_awaited, shares_of
@@ -16,10 +18,11 @@ from scanplane.analyzer.survey import Situation, Survey
 from scanplane.analyzer.tidying import Tidying
 from scanplane.broker.interface import BatonHold
 from scanplane.cache.interface import CacheUnavailableError
-from scanplane.engine import ReferenceData, TradingCalendar
+from scanplane.engine import Engine, ReferenceData, TradingCalendar
 from scanplane.marketdata.partitions import Partition
 from scanplane.plan.configuration import AnalyzerConfiguration, configuration_hash
-from scanplane.reference import ReferenceDataError, UnknownCalendarError, load_calendar, load_reference
+from scanplane.reference import ReferenceDataError, UnknownCalendarError, load_calendar, load_files
+from scanplane.resources.market import ReferenceSource
 from scanplane.roles.backoff import Backoff, wait_unless
 from scanplane.roles.batons import serve_with_baton
 from scanplane.roles.interface import RoleInputError, RoleServices
@@ -59,15 +62,17 @@ class Analyzer(LifecycleRole):
         self._survey = Survey(configuration, services.cache)
         self._works: dict[Partition, PartitionWork] = {}
         self._before: dict[str, float] = {}
+        self._daily: DailyReference | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until *stop* is set; see the restart contract."""
         try:
-            calendar, reference = await self._prepare()
+            calendar, reference, daily = await self._prepare()
             around = Surroundings(
                 configuration=self._configuration,
                 services=self._services,
                 reference=reference,
+                daily=daily,
                 calendar=calendar,
                 survey=self._survey,
                 lifecycle=self._lifecycle,
@@ -78,20 +83,25 @@ class Analyzer(LifecycleRole):
             async def work(hold: BatonHold) -> None:
                 await self._work(around, hold, stop)
 
-            await serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
+            async with TaskScope() as scope:
+                scope.accompany(daily.run(), f"{self.name} fetches reference data")
+                serving = serve_with_baton(self._services.broker, self.name, work, stop, self._lifecycle)
+                await scope.run(serving, f"{self.name} serves")
         finally:
             self._lifecycle.end()
             self._telemetry.forget_latency(self._latency)
 
-    async def _prepare(self) -> tuple[TradingCalendar, ReferenceData]:
+    async def _prepare(self) -> tuple[TradingCalendar, ReferenceData, DailyReference]:
         """Load what must be there before the first event. Raises RoleInputError."""
         configuration, services = self._configuration, self._services
         try:
             calendar = await asyncio.to_thread(load_calendar, configuration.hours)
-            reference = await load_reference(configuration.reference, services.secrets.read, services.files)
+            reference = await load_files(configuration.reference, services.files)
+            daily = self._daily = DailyReference(configuration, services, calendar, self._lifecycle)
+            await daily.prepare()
         except (UnknownCalendarError, ReferenceDataError) as error:
             raise RoleInputError(str(error)) from error
-        return calendar, reference
+        return calendar, reference, daily
 
     async def _work(self, around: Surroundings, hold: BatonHold, stop: asyncio.Event) -> None:
         """Work in one stage after the other; the last has no end but *stop*."""
@@ -223,9 +233,44 @@ class Analyzer(LifecycleRole):
                     "state", f"{self.name} begins in the middle: something that was sent to {partition} before is lost"
                 )
 
+        self._report_unknown([work.engine for work in self._works.values() if work.engine is not None])
+
+    def _report_unknown(self, engines: Sequence[Engine]) -> None:
+        """Say in words what is unknown, and why."""
+        missed_ns = max((engine.missed_beginning_ns or 0 for engine in engines), default=0)
+        if missed_ns:
+            since = dt.datetime.fromtimestamp(missed_ns // 10**9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._lifecycle.report_problem(
+                "beginning",
+                f"{self.name} began in mid-session: it hears {self._configuration.market} since {since}, and what follows from "
+                "all of the session is unknown until the next",
+            )
+        else:
+            self._lifecycle.clear_problem("beginning")
+        outdated = next((engine.outdated_closes for engine in engines if engine.outdated_closes is not None), None)
+        if outdated is not None and self._configuration.reference.previous_close is ReferenceSource.FILE:
+            before, now = map(date_of, outdated)
+            self._lifecycle.report_problem(
+                "previous closes",
+                f"{self.name} knows no previous closes: {self._configuration.reference.symbols_file} was read for {before}, and "
+                f"this is {now}; renew the file and restart",
+            )
+        else:
+            self._lifecycle.clear_problem("previous closes")
+        unknown = sum(engine.counts.symbols_without_reference for engine in engines)
+        symbols = sum(engine.counts.symbols for engine in engines)
+        if self._daily is not None and self._daily.has_answered and 2 * unknown > symbols:
+            self._lifecycle.report_problem(
+                "symbols without reference",
+                f"{self.name} knows no reference data of {unknown} of the {symbols} symbols that trade",
+            )
+        else:
+            self._lifecycle.clear_problem("symbols without reference")
+
     def status(self) -> RoleStatus:
         """The figures of this moment."""
         works = list(self._works.values())
         self._report_works()
         figures, scanners = figures_of(works, self._before)
-        return self._lifecycle.status(self._latency.figures() | figures, scanners)
+        fetched = {} if self._daily is None else self._daily.figures()
+        return self._lifecycle.status(self._latency.figures() | fetched | figures, scanners)

@@ -81,6 +81,7 @@ class ResultWriter:
         self._stream_key = keys.signals(namespace, market, partition)
         self._boards: dict[str, BoardPart] = {}
         self._quotes: dict[str, QuoteRow] = {}
+        self._gone: set[str] = set()
         self._entries: list[Entry] = []
         self._last_id = (0, 0)
         self._written: set[str] = set()
@@ -120,8 +121,18 @@ class ResultWriter:
             self._boards[board.scanner] = board
         for quote in quotes:
             self._quotes[quote.symbol] = quote
+            self._gone.discard(quote.symbol)
         self._entries.extend(self._entry(signal) for signal in signals if not self._is_written(signal))
         if self._boards or self._quotes or self._entries:
+            self._drained.clear()
+            self._work.set()
+
+    def forget_quotes(self, symbols: Iterable[str]) -> None:
+        """Remove the quotes of *symbols*, unless there are newer ones by then."""
+        self._gone.update(symbols)
+        for symbol in self._gone & self._quotes.keys():
+            del self._quotes[symbol]
+        if self._gone:
             self._drained.clear()
             self._work.set()
 
@@ -154,8 +165,8 @@ class ResultWriter:
                 await asyncio.sleep(pauses.next_seconds())
 
     async def _write(self) -> None:
-        boards, quotes, entries = self._boards, self._quotes, self._entries
-        self._boards, self._quotes, self._entries = {}, {}, []
+        boards, quotes, gone, entries = self._boards, self._quotes, self._gone, self._entries
+        self._boards, self._quotes, self._gone, self._entries = {}, {}, set(), []
         self._work.clear()
         with ExitStack() as spans:
             continued = self._continue_traces(boards.values(), spans)
@@ -164,13 +175,14 @@ class ResultWriter:
                 generation=self._generation,
                 values={self._board_key(board): _ENCODER.encode(board) for board in continued},
                 table_rows={keys.quotes(self._namespace, self._market): _rows(quotes)} if quotes else {},
+                removed_rows={keys.quotes(self._namespace, self._market): sorted(gone)} if gone else {},
                 entries={self._stream_key: entries} if entries else {},
                 max_stream_length=MAX_STREAM_LENGTH,
             )
             try:
                 repeated = await self._cache.write(write)
             except CacheUnavailableError:
-                self._take_back(boards, quotes, entries)
+                self._take_back(boards, quotes, gone, entries)
                 raise
         now_ns = time.time_ns()
         for board in boards.values():
@@ -197,10 +209,14 @@ class ResultWriter:
             continued.append(msgspec.structs.replace(board, traceparent=carried[parent]) if parent else board)
         return continued
 
-    def _take_back(self, boards: dict[str, BoardPart], quotes: dict[str, QuoteRow], entries: list[Entry]) -> None:
+    def _take_back(
+        self, boards: dict[str, BoardPart], quotes: dict[str, QuoteRow], gone: set[str], entries: list[Entry]
+    ) -> None:
         """Put what could not be written before what came meanwhile; newer boards and quotes win."""
         self._boards = {**boards, **self._boards}
-        self._quotes = {**quotes, **self._quotes}
+        newer = {**quotes, **self._quotes}
+        self._quotes = {symbol: quote for symbol, quote in newer.items() if symbol not in self._gone}
+        self._gone |= gone - self._quotes.keys()
         self._entries = entries + self._entries
         self._work.set()
 

@@ -36,7 +36,7 @@ class Write(Struct, frozen=True, kw_only=True):
     """What one evaluation writes: all of it in one round trip, refused as a whole if *generation* is no longer current.
 
     ``values`` replaces latest values and pushes them to followers; ``table_rows`` sets rows of tables
-    (key, then row, then value) without a push;
+    (key, then row, then value) without a push, ``removed_rows`` removes rows of tables, before others are set;
     ``entries`` appends to streams what they do not have yet (an entry whose id is not greater than the last one is
     skipped and counted) and pushes the appended ones.
     """
@@ -45,6 +45,7 @@ class Write(Struct, frozen=True, kw_only=True):
     generation: int
     values: Mapping[str, bytes] = {}
     table_rows: Mapping[str, Mapping[str, bytes]] = {}
+    removed_rows: Mapping[str, Sequence[str]] = {}
     entries: Mapping[str, Sequence[Entry]] = {}
     max_stream_length: int = 10_000
 

@@ -94,6 +94,9 @@ class MemoryCache:
         for key, value in write.values.items():
             self._values[key] = value
             self._push(Update(key, value))
+        for key, names in write.removed_rows.items():
+            for name in names:
+                self._tables.get(key, {}).pop(name, None)
         for key, rows in write.table_rows.items():
             self._tables.setdefault(key, {}).update(rows)
         skipped = 0

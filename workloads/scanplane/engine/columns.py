@@ -65,6 +65,13 @@ class Columns:
         for name, array in self._arrays.items():
             array.fill(self._columns[name].fill)
 
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Keep the values of *rows* and make them the first rows, in their order; forget those of all others."""
+        for name, old in self._arrays.items():
+            array = self._make(self._columns[name])
+            array[..., : len(rows)] = old[..., rows]
+            self._arrays[name] = array
+
     def planes(self) -> Iterator[tuple[str, int, NDArray[Any], float]]:
         """Yield (name, plane, array of shape (capacity,), fill value) of every column in use."""
         for name, array in self._arrays.items():

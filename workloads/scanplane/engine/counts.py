@@ -16,6 +16,7 @@ class EngineCounts(Struct, kw_only=True):
     ``volume_only_trades`` changed volume alone. ``late_trades`` are older than the symbol's last price.
     ``repeated_bars`` are not newer than the newest bar of their symbol and kind: corrections and late ones.
     ``dropped_bar_volumes`` are bars that came too late to be added to a volume that has to be summed.
+    ``symbols_without_reference`` are those that no source of reference data knows.
     ``ignored_ticks`` were not later than the last one.
     """
 
@@ -31,6 +32,7 @@ class EngineCounts(Struct, kw_only=True):
     dropped_bar_volumes: int = 0
     symbols: int = 0
     refused_symbols: int = 0
+    symbols_without_reference: int = 0
     evaluations: int = 0
     ignored_ticks: int = 0
     day_resets: int = 0
@@ -42,7 +44,7 @@ class EngineCounts(Struct, kw_only=True):
 
     def figures(self) -> dict[str, float]:
         """Return everything as a figure: what is counted at this moment as it is, totals with ``_total``."""
-        gauges = {"symbols", "refused_symbols", "waiting_early_events"}
+        gauges = {"symbols", "refused_symbols", "symbols_without_reference", "waiting_early_events"}
         numbers = {name: value for name, value in msgspec.structs.asdict(self).items() if isinstance(value, int)}
         figures = {name if name in gauges else f"{name}_total": float(value) for name, value in numbers.items()}
         return figures | {f"{_snake(channel)}_total": float(count) for channel, count in self.events.items()}

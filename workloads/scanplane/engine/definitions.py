@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from scanplane.engine.columns import Columns
+from scanplane.engine.coverage import Coverage
 from scanplane.engine.records import greatest_record
 from scanplane.engine.reference_data import VolumeCurve
 from scanplane.engine.sessions import Session, TradingDay
@@ -19,7 +20,7 @@ from scanplane.engine.state import HIGHS, LOWS, POSTMARKET, PREMARKET, REGULAR
 from scanplane.engine.windows import Samples
 from scanplane.features.catalogue import CATALOGUE
 
-__all__ = ["EVENTS", "FEATURES", "VWAP_BAND", "Moment", "View", "is_above_vwap", "is_below_vwap"]
+__all__ = ["DEFINITIONS", "EVENTS", "FEATURES", "VWAP_BAND", "Moment", "View", "is_above_vwap", "is_below_vwap"]
 
 Numbers = NDArray[np.float64]
 Truths = NDArray[np.bool_]
@@ -38,6 +39,7 @@ class Moment(Struct, frozen=True, eq=False):
     day: TradingDay
     names: NDArray[np.str_]
     state: Columns
+    coverage: Coverage
     reference: Columns
     curve: VolumeCurve | None
     prices: Samples
@@ -85,6 +87,8 @@ def _price(view: View) -> Numbers:
 
 
 def _open(view: View) -> Numbers:
+    if not view.moment.coverage.regular:
+        return _first_known(view.state("official_open"), _reference(view, "told_open"))
     return _first_known(view.state("official_open"), view.state("trade_open"), view.state("bar_open"))
 
 
@@ -94,7 +98,21 @@ def _extreme(view: View, plane: int) -> Numbers:
     return np.where(np.isinf(greatest), np.nan, greatest)
 
 
+def _regular_extreme(view: View, side: int) -> Numbers:
+    heard = _extreme(view, side + REGULAR)
+    if view.moment.coverage.regular:
+        return heard
+    told = _reference(view, "told_high") if side == HIGHS else -_reference(view, "told_low")
+    return np.where(np.isnan(told), np.nan, np.fmax(heard, told))
+
+
+def _premarket_extreme(view: View, side: int) -> Numbers:
+    return _extreme(view, side + PREMARKET) if view.moment.coverage.day else _unknown(view)
+
+
 def _extreme_of_day(view: View, side: int) -> Numbers:
+    if not view.moment.coverage.day:
+        return _unknown(view)
     sessions = [_extreme(view, side + session) for session in (PREMARKET, REGULAR, POSTMARKET)]
     return np.fmax(np.fmax(sessions[0], sessions[1]), sessions[2])
 
@@ -102,6 +120,25 @@ def _extreme_of_day(view: View, side: int) -> Numbers:
 def _gap_percent(view: View) -> Numbers:
     has_opened = view.moment.tick_ns >= view.moment.day.open_ns
     return _change(view["open"] if has_opened else view["price"], view["previous_close"])
+
+
+def _volume_of_day(view: View) -> Numbers:
+    return _told_by_bars(view, view["counted_volume"], "accumulated_volume")
+
+
+def _vwap_of_day(view: View) -> Numbers:
+    return _told_by_bars(view, _vwap(view), "session_vwap")
+
+
+def _premarket_volume(view: View) -> Numbers:
+    return _told_by_bars(view, _positive(view.state("premarket_volume")), "premarket_accumulated_volume")
+
+
+def _told_by_bars(view: View, figure: Numbers, told: str) -> Numbers:
+    """Return a figure of the day so far: where it was not heard from its beginning, it is known of symbols whose bars say it."""
+    if view.moment.coverage.day:
+        return figure
+    return np.where(np.isnan(view.state(told)), np.nan, figure) if told in view.moment.state else _unknown(view)
 
 
 def _vwap(view: View) -> Numbers:
@@ -168,7 +205,7 @@ def _volume_within(view: View, minutes: int) -> Numbers:
     values = sample.padded(view.rows)
     counts_from = view.state("volume_since_ns")
     began = np.where(np.isnan(values) | (sample.tick_ns <= counts_from), view.state("volume_before"), values)
-    return np.asarray(np.maximum(view["volume"] - began, 0.0))
+    return np.asarray(np.maximum(view["counted_volume"] - began, 0.0))
 
 
 def _spread_percent(view: View) -> Numbers:
@@ -187,6 +224,15 @@ def is_below_vwap(view: View) -> Truths:
     """Say for which symbols price is below VWAP by more than the band."""
     below: Truths = view["price"] < view["vwap"] * (1 - VWAP_BAND)
     return below
+
+
+def _unknown(view: View) -> Numbers:
+    return np.full(view.rows, np.nan)
+
+
+def _reference(view: View, name: str) -> Numbers:
+    values: Numbers = view.moment.reference[name][: view.rows]
+    return values
 
 
 def _first_known(*columns: Numbers) -> Numbers:
@@ -224,25 +270,25 @@ FEATURES: dict[str, Definition] = {
     "minutes_since_open": _minutes_since_open,
     "price": _price,
     "open": _open,
-    "high": lambda view: _extreme(view, HIGHS + REGULAR),
-    "low": lambda view: -_extreme(view, LOWS + REGULAR),
-    "previous_close": lambda view: view.moment.reference["previous_close"][: view.rows],
+    "high": lambda view: _regular_extreme(view, HIGHS),
+    "low": lambda view: -_regular_extreme(view, LOWS),
+    "previous_close": lambda view: _reference(view, "previous_close"),
     "change_percent": lambda view: _change(view["price"], view["previous_close"]),
     "gap_percent": _gap_percent,
     "change_from_open_percent": lambda view: _change(view["price"], view["open"]),
-    "volume": lambda view: _positive(view.state("volume")),
+    "volume": _volume_of_day,
     "dollar_volume": lambda view: view["volume"] * view["vwap"],
-    "vwap": _vwap,
+    "vwap": _vwap_of_day,
     "range_percent": lambda view: _change(view["high"], view["low"]),
-    "average_volume": lambda view: view.moment.reference["average_volume"][: view.rows],
+    "average_volume": lambda view: _reference(view, "average_volume"),
     "relative_volume": _relative_volume,
-    "free_float": lambda view: view.moment.reference["free_float"][: view.rows],
+    "free_float": lambda view: _reference(view, "free_float"),
     "float_rotation": lambda view: _quotient(view["volume"], view["free_float"]),
     "high_of_day": lambda view: _extreme_of_day(view, HIGHS),
     "low_of_day": lambda view: -_extreme_of_day(view, LOWS),
-    "premarket_high": lambda view: _extreme(view, HIGHS + PREMARKET),
-    "premarket_low": lambda view: -_extreme(view, LOWS + PREMARKET),
-    "premarket_volume": lambda view: _positive(view.state("premarket_volume")),
+    "premarket_high": lambda view: _premarket_extreme(view, HIGHS),
+    "premarket_low": lambda view: -_premarket_extreme(view, LOWS),
+    "premarket_volume": _premarket_volume,
     "change_1m_percent": lambda view: _price_change(view, 1),
     "change_5m_percent": lambda view: _price_change(view, 5),
     "change_15m_percent": lambda view: _price_change(view, 15),
@@ -256,3 +302,9 @@ FEATURES: dict[str, Definition] = {
 
 if FEATURES.keys() != CATALOGUE.keys():
     raise RuntimeError(f"catalogue and definitions differ: {sorted(FEATURES.keys() ^ CATALOGUE.keys())}")
+
+DEFINITIONS: dict[str, Definition] = {
+    **FEATURES,
+    "counted_volume": lambda view: _positive(view.state("volume")),
+}
+"""The features, and what windows are made of: the volume as far as it was heard."""

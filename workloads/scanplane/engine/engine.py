@@ -5,10 +5,12 @@ beginning of a trading day, windows, cooldowns) depends on ticks and exchange ti
 the same order give the same bytes, however they were grouped into batches, partitioned, or interrupted by restarts.
 
 What a trading day holds is kept from its beginning (see ``sessions``) to that of the next and then forgotten, by the
-first tick of the new day, even when no event arrives. An event that is older than the day is stale, which is counted, and not
-applied. One of the next day is early: it waits for the first tick of that day, and so does everything before the first tick
-of all, since nothing else says what day it is. A late event of the same day, after the close too, changes what its own
-exchange time says: a trade of 15:59 that arrives at 16:10 still counts for the regular session's high.
+first tick of the new day, even when no event arrives; symbols that had none in it are released. An event that is older
+than the day is stale, which is counted, and not applied. One of the next day is early: it waits for the first tick of that
+day, and so does everything before the first tick of all, since nothing else says what day it is. A late event of the same
+day, after the close too, changes what its own exchange time says: a trade of 15:59 that arrives at 16:10 still counts for
+the regular session's high. What cannot be known by an engine that begins in the middle of a day is unknown: see
+``coverage``.
 """
 
 import copy
@@ -23,6 +25,7 @@ from scanplane.engine.bars import apply_bars
 from scanplane.engine.cells import cells_of
 from scanplane.engine.columns import Columns
 from scanplane.engine.counts import EngineCounts
+from scanplane.engine.coverage import GRACE_NS, coverage_of, is_live
 from scanplane.engine.decoding import (
     BarBatch,
     EligibilityTable,
@@ -38,11 +41,12 @@ from scanplane.engine.early import EarlyEvents, instant_of
 from scanplane.engine.evaluation import Evaluation
 from scanplane.engine.frame import FeatureFrame
 from scanplane.engine.quotes import apply_quotes
-from scanplane.engine.reference_data import ReferenceData
+from scanplane.engine.reference_data import DayReference, ReferenceData
+from scanplane.engine.references import References
 from scanplane.engine.scanners import CompiledScanner
 from scanplane.engine.sessions import Session, TradingCalendar, TradingDay
 from scanplane.engine.snapshots import Header, SnapshotFields, StateReader
-from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION, MINUTE_BARS, REFERENCE_COLUMNS, SECOND_BARS
+from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION, MINUTE_BARS, SECOND_BARS
 from scanplane.engine.symbols import SymbolTable
 from scanplane.engine.trades import apply_trades
 from scanplane.engine.volumes import move_recent, take_up_bars
@@ -54,10 +58,13 @@ from scanplane.marketdata.events import Event
 from scanplane.marketdata.partitions import partition_of
 from scanplane.marketdata.results import QuoteRow
 from scanplane.plan.configuration import AnalyzerConfiguration
+from scanplane.resources.market import ReferenceSource
 
 __all__ = ["REFRESH_TICKS", "Engine"]
 
 _BEFORE_TIME = -(2**62)
+_NEXT_TICK = 2**63 - 1
+"""The day is heard since the next tick, whenever that comes."""
 REFRESH_TICKS = 240
 """In so many ticks, usually a minute, each symbol's quote is given again, though no event touched it: windows move on."""
 
@@ -74,8 +81,9 @@ class Engine:
         self, configuration: AnalyzerConfiguration, reference: ReferenceData, calendar: TradingCalendar
     ) -> None:
         self._configuration = configuration
-        self._reference_data = reference
         self._calendar = calendar
+        sources = (configuration.reference.previous_close, configuration.reference.average_volume)
+        self._references = References(reference, configuration.partition, fetches=ReferenceSource.PROVIDER in sources)
         self._scanners = tuple(
             CompiledScanner(scanner, market=configuration.market, partition=str(configuration.partition))
             for scanner in configuration.scanners
@@ -93,14 +101,14 @@ class Engine:
     def _begin_anew(self) -> None:
         self._symbols = SymbolTable(self._configuration.max_symbols)
         self._state = Columns(DAY_COLUMNS)
-        self._reference = Columns(REFERENCE_COLUMNS)
-        self._referenced_rows = 0
+        self._references.begin_anew()
         self._unquoted = np.ones(0, np.bool_)
         self._prices, self._volumes = Samples(PRICE_SAMPLES), Samples(VOLUME_SAMPLES)
         self._day: TradingDay | None = None
         self._day_instant_ns: int | None = None
         self._early = EarlyEvents()
         self._tick_ns = _BEFORE_TIME
+        self._since_ns: int | None = None
         self._frame: FeatureFrame | None = None
         self._fields.forget_names()
         for scanner in self._scanners:
@@ -112,6 +120,7 @@ class Engine:
         self._counts.symbols = len(self._symbols.names)
         self._counts.refused_symbols = self._symbols.refused
         self._counts.waiting_early_events = len(self._early)
+        self._counts.symbols_without_reference = self._references.unknown
         return copy.deepcopy(self._counts)
 
     @property
@@ -125,6 +134,35 @@ class Engine:
         if self._day is None or self._tick_ns == _BEFORE_TIME:
             return Session.CLOSED
         return self._day.session_at(self._tick_ns)
+
+    @property
+    def missed_beginning_ns(self) -> int | None:
+        """Since when the trading day is heard, where what was before is missing; None where nothing is."""
+        if self._day is None or self._since_ns in (None, _NEXT_TICK) or coverage_of(self._day, self._since_ns).day:
+            return None
+        return self._since_ns
+
+    @property
+    def outdated_closes(self) -> tuple[TradingDay, TradingDay] | None:
+        """The trading day whose previous closes were given, and that of the last tick, where that is a later one."""
+        given_ns = self._references.given_day_ns
+        if self._day is None or given_ns is None or given_ns >= self._day.begin_ns:
+            return None
+        return self._calendar.day_at(given_ns), self._day
+
+    def expect(self, fetched: DayReference) -> None:
+        """Take a trading day's reference figures: they show from its first tick on, or from the next."""
+        self._references.expect(fetched)
+
+    def wanted_reference(self) -> int | None:
+        """Return the beginning of the trading day whose reference figures are to be fetched, or fetched again."""
+        if self._day is None or self._since_ns is None:
+            return None
+        return self._references.wanted(self._day, self._tick_ns, self._since_ns)
+
+    def miss_beginning(self) -> None:
+        """Know of nothing that was before the next tick: a part of the state, or the beginning of a stream, is lost."""
+        self._since_ns = _NEXT_TICK
 
     def figures(self) -> dict[str, float]:
         """Return the totals as figures for metrics and status, by name."""
@@ -190,19 +228,13 @@ class Engine:
 
     def _grow(self) -> None:
         rows = len(self._symbols.names)
-        if rows == self._referenced_rows:
+        if rows == self._references.rows:
             return
         self._state.grow(rows)
-        self._reference.grow(rows)
-        added = slice(self._referenced_rows, rows)
-        names = self._symbols.names[added]
-        for name, values in self._reference_data.select(names).items():
-            self._reference[name][added] = values
-        if self._reference_data.curve is not None:
-            positions = self._reference_data.curve.positions
-            self._reference["curve_position"][added] = [positions.get(name, -1) for name in names]
-        self._unquoted = np.concatenate((self._unquoted, np.ones(self._state.capacity - len(self._unquoted), np.bool_)))
-        self._referenced_rows = rows
+        self._references.grow(self._symbols.names)
+        added = self._state.capacity - len(self._unquoted)
+        if added:
+            self._unquoted = np.concatenate((self._unquoted, np.ones(added, np.bool_)))
 
     def _await_first_tick(self, channel: Channel, body: bytes) -> int:
         """Let events wait for the first tick; where it is long in coming, the first of them says the day."""
@@ -241,18 +273,20 @@ class Engine:
         held = [event for event in early if instant_of(event) < end_ns]
         self._counts.early_events += len(early) - len(held) + self._early.hold(channel, held, day.next_begin_ns)
 
-    def tick(self, tick: Tick) -> Evaluation:
-        """Evaluate every scanner at an instant of event time.
+    def tick(self, tick: Tick, received_ns: int = 0) -> Evaluation:
+        """Evaluate every scanner at an instant of event time; what is behind it was received at *received_ns*, if that is known.
 
         A tick that is not later than the last one is counted and yields nothing. A rewound tick drops all state first.
         """
+        released: list[str] = []
         if tick.rewound:
             self._counts.rewinds += 1
+            released = self._symbols.names
             self._begin_anew()
         if tick.tick_ns <= self._tick_ns:
             self._counts.ignored_ticks += 1
             return Evaluation(tick.tick_ns)
-        self._enter_day(tick.tick_ns)
+        released += self._enter_day(tick.tick_ns, is_live=is_live(tick.tick_ns, received_ns))
         self._release_early()
         move_recent(self._state, self._tick_ns, tick.tick_ns)
         self._tick_ns = tick.tick_ns
@@ -269,26 +303,58 @@ class Engine:
             if fired:
                 self._counts.last_signal_ns_by_scanner[scanner.name] = tick.tick_ns
         frame.remember()
-        for ring, name in ((self._prices, "price"), (self._volumes, "volume")):
+        for ring, name in ((self._prices, "price"), (self._volumes, "counted_volume")):
             if ring.is_due(tick.tick_ns):
                 ring.take(tick.tick_ns, frame[name])
         changed = self._take_changed(frame)
         self._unquoted[self._counts.evaluations % REFRESH_TICKS : frame.rows : REFRESH_TICKS] = True
         self._counts.evaluations += 1
         self._counts.signals += len(signals)
-        return Evaluation(tick.tick_ns, tuple(boards), tuple(signals), changed)
+        gone = tuple(sorted(name for name in released if name not in self._symbols))
+        return Evaluation(tick.tick_ns, tuple(boards), tuple(signals), changed, gone)
 
     def _take_up_bars(self) -> None:
         assert self._day is not None, "a tick has set the day"
         touched = np.flatnonzero(self._state["changed"][: len(self._symbols.names)])
         take_up_bars(self._state, touched, self._day, self._tick_ns)
 
-    def _enter_day(self, tick_ns: int) -> None:
-        day = self._calendar.day_at(tick_ns)
+    def _enter_day(self, tick_ns: int, *, is_live: bool) -> list[str]:
+        """Let it be the day of *tick_ns*; return the symbols that are released."""
+        day, released = self._calendar.day_at(tick_ns), []
+        self._grow()
         if self._day is not None and day.begin_ns != self._day.begin_ns:
             self._counts.day_resets += 1
+            released = self._release_unheard()
             self._forget_day()
+            self._since_ns = None
+        if self._since_ns is None:
+            longest_pause_ns = self._configuration.evaluation_interval_ns + GRACE_NS
+            has_gap = is_live and tick_ns - self._tick_ns > longest_pause_ns
+            self._since_ns = tick_ns if has_gap else day.begin_ns
+        elif self._since_ns == _NEXT_TICK:
+            self._since_ns = tick_ns
         self._day, self._day_instant_ns = day, tick_ns
+        self._references.at_tick(day, tick_ns, self._since_ns, self._symbols.names)
+        return released
+
+    def _release_unheard(self) -> list[str]:
+        """Release the symbols without an event in the day that ends, and all where they leave no room for as many new ones."""
+        names = self._symbols.names
+        kept = np.flatnonzero((self._state["heard"] | self._state["changed"])[: len(names)])
+        if 2 * len(kept) > self._configuration.max_symbols:
+            kept = kept[:0]
+        if len(kept) == len(names):
+            return []
+        stays = np.zeros(len(names), np.bool_)
+        stays[kept] = True
+        for scanner in self._scanners:
+            scanner.memory.grow(len(names))
+            scanner.memory.keep(kept)
+        self._symbols.keep(kept)
+        self._references.forget_rows()
+        self._fields.forget_names()
+        self._unquoted = np.ones(self._state.capacity, np.bool_)
+        return [name for name, stay in zip(names, stays.tolist(), strict=True) if not stay]
 
     def _forget_day(self) -> None:
         self._unquoted[:] = True
@@ -304,8 +370,9 @@ class Engine:
             day=self._day,
             names=self._symbols.array(),
             state=self._state,
-            reference=self._reference,
-            curve=self._reference_data.curve,
+            coverage=coverage_of(self._day, self._since_ns or 0),
+            reference=self._references.columns,
+            curve=self._references.given.curve,
             prices=self._prices,
             volumes=self._volumes,
         )
@@ -314,6 +381,7 @@ class Engine:
     def _take_changed(self, frame: FeatureFrame) -> tuple[str, ...]:
         changed = frame.state("changed")
         names = frame["symbol"][changed].tolist()
+        frame.state("heard")[changed] = True
         changed[:] = False
         return tuple(sorted(names))
 
@@ -355,11 +423,19 @@ class Engine:
 
     def snapshot(self) -> dict[str, bytes | None]:
         """Return the fields of the state that changed since the last snapshot (all at first); None removes one."""
-        header = Header(LAYOUT_VERSION, len(self._symbols.names), self._day_instant_ns, self._tick_ns)
+        rows = len(self._symbols.names)
+        header = Header(LAYOUT_VERSION, rows, self._day_instant_ns, self._tick_ns, self._since_ns)
         samples = {"price": self._prices, "volume": self._volumes}
         self._grow()
-        early = self._early.fields()
-        return self._fields.collect(header, self._symbols.names, self._state, samples, self._scanners, early)
+        return self._fields.collect(
+            header,
+            self._symbols.names,
+            self._state,
+            samples,
+            self._scanners,
+            self._early.fields(),
+            self._references.encode(),
+        )
 
     def forget_snapshots(self) -> None:
         """Let the next snapshot be a whole one: those before it were lost."""
@@ -381,17 +457,24 @@ class Engine:
         for scanner in self._scanners:
             scanner.memory.grow(len(self._symbols.names))
             reader.scanner_into(scanner, from_rows, to_rows)
+        if reader.reference is not None:
+            self._references.restore(reader.reference)
         tick_ns = max(self._tick_ns, reader.header.tick_ns)
         move_recent(self._state, self._tick_ns, tick_ns)
         self._tick_ns = tick_ns
         self._take_up_early(reader)
+        if reader.header.day_instant_ns is None:
+            self._hear_since(reader.header.since_ns)
         if reader.header.day_instant_ns is None or not self._take_up_day(reader.header.day_instant_ns):
             return
+        self._hear_since(reader.header.since_ns)
         reader.columns_into(self._state, from_rows, to_rows)
         move_recent(self._state, reader.header.tick_ns, tick_ns, to_rows)
         rows = len(self._symbols.names)
         reader.samples_into("price", self._prices, from_rows, to_rows, rows)
         reader.samples_into("volume", self._volumes, from_rows, to_rows, rows)
+        if self._day is not None:
+            self._references.show(self._day, self._tick_ns, self._symbols.names)
 
     def _take_up_early(self, reader: StateReader) -> None:
         instant_ns, partition = reader.header.day_instant_ns, self._configuration.partition
@@ -407,8 +490,14 @@ class Engine:
             return False
         if self._day is not None and day.begin_ns > self._day.begin_ns:
             self._forget_day()
+            self._since_ns = None
         self._day, self._day_instant_ns = day, max(instant_ns, self._day_instant_ns or instant_ns)
         return True
+
+    def _hear_since(self, since_ns: int | None) -> None:
+        """Take up since when a state heard its day; of several states of a day the latest counts."""
+        if since_ns is not None:
+            self._since_ns = max(since_ns, self._since_ns or since_ns)
 
 
 def _instants_of(batch: _AnyBatch) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ __all__ = ["Evaluation"]
 
 class Evaluation(Struct, frozen=True):
     """Boards in the order of the scanners, signals by scanner and symbol, and the symbols that an event touched since
-    the last tick, ascending.
+    the last tick, ascending. ``released`` are symbols that the engine no longer knows.
 
     ``received_ns`` and ``evaluated_ns`` of the parts are 0: the engine has no clock, whoever runs it fills them in.
     """
@@ -18,3 +18,4 @@ class Evaluation(Struct, frozen=True):
     boards: tuple[BoardPart, ...] = ()
     signals: tuple[Signal, ...] = ()
     changed: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanplane.engine.definitions import EVENTS, FEATURES, Moment, is_above_vwap, is_below_vwap
+from scanplane.engine.definitions import DEFINITIONS, EVENTS, FEATURES, Moment, is_above_vwap, is_below_vwap
 
 __all__ = ["FeatureFrame"]
 
@@ -24,7 +24,7 @@ class FeatureFrame(Mapping[str, NDArray[Any]]):
     def __getitem__(self, name: str) -> NDArray[Any]:
         column = self._columns.get(name)
         if column is None:
-            define = FEATURES[name]
+            define = DEFINITIONS[name]
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 column = self._columns[name] = define(self)
         return column

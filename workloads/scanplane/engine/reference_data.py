@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["ReferenceData", "SymbolReference", "VolumeCurve"]
+__all__ = ["DayReference", "DaySoFar", "ReferenceData", "SymbolReference", "VolumeCurve"]
 
 Numbers = NDArray[np.float64]
 
@@ -43,10 +43,11 @@ class VolumeCurve(Struct, frozen=True, eq=False):
 
 
 class ReferenceData(Struct, frozen=True, eq=False):
-    """Reference figures by symbol, and the volume curve."""
+    """Reference figures by symbol, and the volume curve. ``digest`` names what the previous closes were read from."""
 
     symbols: Mapping[str, SymbolReference] = {}
     curve: VolumeCurve | None = None
+    digest: str = ""
 
     def select(self, names: Sequence[str]) -> dict[str, Numbers]:
         """Return the columns ``previous_close``, ``average_volume`` and ``free_float`` for *names*, nan where unknown."""
@@ -57,6 +58,26 @@ class ReferenceData(Struct, frozen=True, eq=False):
             "average_volume": _usable([row.average_volume for row in rows]),
             "free_float": _usable([row.free_float for row in rows]),
         }
+
+
+class DaySoFar(Struct, frozen=True, kw_only=True):
+    """The regular session of one symbol so far, by the provider's word; prices, ``nan`` where there is none yet."""
+
+    open: float = np.nan
+    high: float = np.nan
+    low: float = np.nan
+
+
+class DayReference(Struct, frozen=True, kw_only=True, eq=False):
+    """Reference figures of one trading day, that which begins at ``begin_ns``.
+
+    ``so_far`` holds what had happened by ``as_of_ns``, for an analyzer that began after the session did.
+    """
+
+    begin_ns: int
+    symbols: Mapping[str, SymbolReference]
+    as_of_ns: int = 0
+    so_far: Mapping[str, DaySoFar] = {}
 
 
 def _usable(values: Sequence[float]) -> Numbers:

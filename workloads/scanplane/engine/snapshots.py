@@ -1,8 +1,8 @@
 """The engine's state as fields of bytes, and back.
 
-A field is one column of one plane, one sample, one scanner's memory, the names, or some of the events that wait for their day.
-Between two snapshots only fields whose bytes changed are given out, so that a quiet column costs nothing; a field that fell
-back to "nothing known" is removed.
+A field is one column of one plane, one sample, one scanner's memory, the names, the reference data of the day, or some of the
+events that wait for their day. Between two snapshots only fields whose bytes changed are given out, so that a quiet column
+costs nothing; a field that fell back to "nothing known" is removed.
 Every number is little-endian; rows stand in the order of the names. Symbols and columns are found by name when a state is
 taken up again, so a saved state fits another set of scanners and, filtered by symbol, another number of partitions.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scanplane.engine.columns import Columns
 from scanplane.engine.early import read_early
+from scanplane.engine.references import SavedReference
 from scanplane.engine.scanners import CompiledScanner
 from scanplane.engine.state import DAY_COLUMNS, LAYOUT_VERSION
 from scanplane.engine.windows import Sample, Samples
@@ -28,6 +29,7 @@ SYMBOLS = "symbols"
 COLUMN = "column:"
 SAMPLE = "sample:"
 SCANNER = "scanner:"
+REFERENCE = "reference"
 
 _DAY_COLUMNS = {column.name: column for column in DAY_COLUMNS}
 _ENCODE = msgspec.msgpack.Encoder().encode
@@ -38,12 +40,16 @@ class StateMismatchError(ValueError):
 
 
 class Header(Struct, frozen=True, array_like=True):
-    """``day_instant_ns`` is an instant of the trading day that the state belongs to, None if there was none yet."""
+    """``day_instant_ns`` is an instant of the trading day that the state belongs to, None if there was none yet.
+
+    ``since_ns`` says since when that day is heard: None before the first tick, 0 since ever.
+    """
 
     layout_version: int
     rows: int
     day_instant_ns: int | None
     tick_ns: int
+    since_ns: int | None = 0
 
 
 class _SavedSample(Struct, frozen=True, array_like=True):
@@ -87,6 +93,7 @@ class SnapshotFields:
         samples: Mapping[str, Samples],
         scanners: tuple[CompiledScanner, ...],
         early: Mapping[str, bytes],
+        reference: bytes,
     ) -> dict[str, bytes | None]:
         """Return changed fields, and None for those to remove."""
         changed: dict[str, bytes | None] = {}
@@ -94,6 +101,7 @@ class SnapshotFields:
         if len(names) != self._named or SYMBOLS not in self._given:
             self._put(changed, SYMBOLS, _ENCODE(names))
         self._named = len(names)
+        self._put(changed, REFERENCE, reference)
         for name, plane, values, fill in state.planes():
             used = values[: header.rows]
             is_unknown = np.isnan(used).all() if fill != fill else (used == fill).all()  # noqa: PLR0124 # nan
@@ -145,6 +153,7 @@ class StateReader:
         self.names = _decode(fields, SYMBOLS, list[str])
         if len(self.names) != self.header.rows:
             raise StateMismatchError(f"saved state names {len(self.names)} symbols and has {self.header.rows} rows")
+        self.reference = _decode(fields, REFERENCE, SavedReference) if REFERENCE in fields else None
         self._columns: list[tuple[str, int, NDArray[Any]]] = []
         self._samples: list[tuple[str, int, NDArray[np.float64]]] = []
         self._scanners: dict[str, tuple[bool, dict[str, NDArray[Any]]]] = {}

@@ -102,8 +102,9 @@ DAY_COLUMNS = (
     # Volume windows: volume before the first known accumulated volume, and since when that counts.
     Column("volume_before", "<f8", 0.0),
     Column("volume_since_ns", "<i8", _NEVER),
-    # Whether an event touched the symbol since the last tick.
+    # Whether an event touched the symbol since the last tick, and at any tick of the day.
     Column("changed", "|b1", 0),
+    Column("heard", "|b1", 0),
 )
 
 REFERENCE_COLUMNS = (
@@ -111,4 +112,8 @@ REFERENCE_COLUMNS = (
     Column("average_volume", "<f8", _UNKNOWN),
     Column("free_float", "<f8", _UNKNOWN),
     Column("curve_position", "<i8", -1),
+    # What the provider tells of the regular session before the analyzer began.
+    Column("told_open", "<f8", _UNKNOWN),
+    Column("told_high", "<f8", _UNKNOWN),
+    Column("told_low", "<f8", _UNKNOWN),
 )

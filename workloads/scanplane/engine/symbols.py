@@ -13,7 +13,7 @@ _MAX_REMEMBERED_REFUSALS = 10_000
 
 
 class SymbolTable(dict[str, int]):
-    """Rows by symbol, given out in the order of arrival and never taken back.
+    """Rows by symbol, given out in the order of arrival and taken back by ``keep`` alone.
 
     Looking up a new symbol gives it the next row, or REFUSED when the table is full or the name is longer than 64
     characters (one name decides the width of the whole column of names).
@@ -39,6 +39,14 @@ class SymbolTable(dict[str, int]):
     def refused(self) -> int:
         """How many different symbols were refused (counted up to 10,000)."""
         return len(self._refused)
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Keep the symbols of *rows* and number them anew, in that order; all others may come as new ones."""
+        self.names = [self.names[row] for row in rows.tolist()]
+        self.clear()
+        self.update(zip(self.names, range(len(self.names)), strict=True))
+        self._refused.clear()
+        self._array = np.array(self.names) if self.names else np.array([], "U1")
 
     def array(self) -> NDArray[np.str_]:
         """Return the names by row, shape (rows,)."""

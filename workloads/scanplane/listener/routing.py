@@ -19,6 +19,8 @@ from scanplane.plan.configuration import Route
 __all__ = ["RouteCounts", "RouteState", "Router"]
 
 MAX_BATCH_EVENTS = 1000
+MAX_REMEMBERED_SYMBOLS = 200_000
+"""Of so many symbols the partition is remembered; then all are forgotten, and found out anew."""
 
 
 class RouteState(Struct, frozen=True, kw_only=True):
@@ -181,6 +183,8 @@ class Router:
         for event in events:
             index = known.get(event.symbol)
             if index is None:
+                if len(known) >= MAX_REMEMBERED_SYMBOLS:
+                    known.clear()
                 index = known[event.symbol] = partition_of(event.symbol, count)
             shares.setdefault(index, []).append(event)
         for index, share in shares.items():

@@ -1,7 +1,17 @@
-"""Reference data and trading calendars, loaded once before a session and never on the hot path."""
+"""Reference data and trading calendars: loaded before a session, the provider's for each day, and never on the hot path."""
 
 from scanplane.reference.calendar import UnknownCalendarError, load_calendar
-from scanplane.reference.errors import ReferenceDataError
-from scanplane.reference.loading import load_reference
+from scanplane.reference.errors import ReferenceDataError, ReferenceUnavailableError
+from scanplane.reference.loading import day_reference, fetch_from_provider, load_files
+from scanplane.reference.provider import Snapshot
 
-__all__ = ["ReferenceDataError", "UnknownCalendarError", "load_calendar", "load_reference"]
+__all__ = [
+    "ReferenceDataError",
+    "ReferenceUnavailableError",
+    "Snapshot",
+    "UnknownCalendarError",
+    "day_reference",
+    "fetch_from_provider",
+    "load_calendar",
+    "load_files",
+]

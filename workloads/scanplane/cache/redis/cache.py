@@ -39,9 +39,12 @@ class RedisCache:
 
     async def write(self, write: Write) -> int:
         """Write the results of one evaluation in one round trip."""
-        keys = [write.fence_key, *write.values, *write.table_rows, *write.entries]
-        arguments: list[Any] = [write.generation, len(write.values), len(write.table_rows), write.max_stream_length]
+        keys = [write.fence_key, *write.values, *write.removed_rows, *write.table_rows, *write.entries]
+        counts = (len(write.values), len(write.removed_rows), len(write.table_rows))
+        arguments: list[Any] = [write.generation, *counts, write.max_stream_length]
         arguments += write.values.values()
+        for names in write.removed_rows.values():
+            arguments += (len(names), *names)
         for rows in write.table_rows.values():
             arguments.append(len(rows))
             arguments += chain.from_iterable(rows.items())

@@ -33,12 +33,23 @@ end
 WRITE = (
     _CHECK_FENCE
     + """
-local value_count, table_count, max_length = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local key, argument = 2, 5
+local value_count, removal_count, table_count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_length = ARGV[5]
+local key, argument = 2, 6
 for _ = 1, value_count do
     redis.call('SET', KEYS[key], ARGV[argument])
     redis.call('PUBLISH', KEYS[key], '=' .. ARGV[argument])
     key, argument = key + 1, argument + 1
+end
+for _ = 1, removal_count do
+    local last = argument + tonumber(ARGV[argument])
+    argument = argument + 1
+    while argument <= last do
+        local chunk = math.min(last, argument + 1999)
+        redis.call('HDEL', KEYS[key], unpack(ARGV, argument, chunk))
+        argument = chunk + 1
+    end
+    key = key + 1
 end
 for _ = 1, table_count do
     local last = argument + 2 * tonumber(ARGV[argument])
@@ -72,9 +83,10 @@ end
 return skipped
 """
 )
-"""KEYS: fence, values, tables, streams. ARGV: generation, number of values, number of tables, stream length; then for
-each value the value; for each table the number of rows, then row and value; for each stream the number of entries,
-then id and value. Returns how many entries were there already."""
+"""KEYS: fence, values, tables with rows to remove, tables with rows to set, streams. ARGV: generation, numbers of values and of
+both kinds of tables, stream length; then for each value the value; for each table the number of rows to remove, and the rows;
+for each table the number of rows to set, then row and value; for each stream the number of entries, then id and value.
+Returns how many entries were there already."""
 
 SAVE_STATE = (
     _CHECK_FENCE
