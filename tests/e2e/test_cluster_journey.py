@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.server, pytest.mark.journey]
 
 EVENTS = 120_000
 SESSION = ["--events", str(EVENTS), "--patient"]
-SPEED = 400
+SPEED = 300
 SECOND_NS = 1_000_000_000
 
 TAKEN_OVER_WITHIN_S = 2.0
