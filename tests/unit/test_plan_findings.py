@@ -268,6 +268,41 @@ def test_who_holds_the_connection_keeps_it_whatever_is_added_or_edited() -> None
         assert "listener-z" in planned.configurations
 
 
+EDITS = {
+    "the key of another Feed": (
+        feeds_of_one_account("a") + "---" + feeds_of_one_account("b", key="other"),
+        "key: other",
+    ),
+    "fewer connections": (feeds_of_one_account("a", "b", connections=2), "maxConnections: 2"),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edit_that_would_cost_a_feed_its_connection_is_refused_and_what_runs_goes_on(case: str) -> None:
+    text, before = EDITS[case]
+    good = plan(inventory_of(text, secrets=KEYS))
+    assert good.findings == ()
+    after = before.replace("other", "apiKey").replace("2", "1")
+    edited = plan(inventory_of(text.replace(before, after), secrets=KEYS, last_good=good.accepted))
+    (finding,) = edited.findings
+    assert (str(finding.key), finding.reason) == ("Feed/b", Reason.TOO_MANY_CONNECTIONS)
+    assert str(finding).startswith("massive.apiKeySecretRef Feed 'a' holds the one connection that the account")
+    assert edited.configurations == good.configurations
+    again = plan(inventory_of(text, secrets=KEYS, last_good=edited.accepted))
+    assert again.findings == ()
+
+
+@pytest.mark.parametrize("gone", ["Feed", "Subscription"])
+def test_a_connection_that_is_given_up_in_the_same_edit_is_free(gone: str) -> None:
+    good = plan(inventory_of(EDITS["the key of another Feed"][0], secrets=KEYS))
+    documents = feeds_of_one_account("a", "b").split("---")
+    kept = [each for each in documents if f"kind: {gone}\nmetadata: {{name: a}}" not in each]
+    assert len(kept) == len(documents) - 1
+    edited = plan(inventory_of("---".join(kept), secrets=KEYS, last_good=good.accepted))
+    assert not [finding for finding in edited.findings if finding.reason is Reason.TOO_MANY_CONNECTIONS]
+    assert "listener-b" in edited.configurations
+
+
 def test_a_recording_takes_no_connection() -> None:
     replay = """
 ---

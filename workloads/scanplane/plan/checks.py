@@ -1,4 +1,4 @@
-"""What makes a DataPlane, Feed, Market or Subscription acceptable; Scanners have a module of their own."""
+"""What makes a DataPlane, Feed, Market or Subscription acceptable; connections and Scanners have modules of their own."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupp
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
 from scanplane.plan.calendars import CALENDARS
 from scanplane.plan.configuration import config_map_keys
+from scanplane.plan.connection_checks import check_connection, check_connections_that_run
 from scanplane.plan.inventory import Finding, Home, Reason
 from scanplane.plan.services import DEFAULT_NAME, is_there, services_named
 from scanplane.resources.common import SecretKeyReference
@@ -62,11 +63,12 @@ def _check_service(service: str, url: SecretKeyReference, acceptance: Acceptance
 
 
 def check_feed(feed: Feed, acceptance: Acceptance) -> list[Finding]:
-    """Check a Feed: its credentials, and what its listener stands on."""
+    """Check a Feed: its credentials, that an edit costs nobody a connection, and what its listener stands on."""
     judgement = Judgement(feed)
     _check_services(acceptance, judgement)
     if feed.spec.massive is not None:
         _check_secret(feed.spec.massive.api_key_secret_ref, "spec.massive.apiKeySecretRef", acceptance, judgement)
+        check_connections_that_run(feed, acceptance, judgement)
     return judgement.findings
 
 
@@ -178,7 +180,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
     if feed is None or market is None:
         return judgement.findings
     _check_channels(spec, market.spec.asset_class, feed, judgement)
-    _check_connections(subscription, market.spec.asset_class, feed, acceptance, judgement)
+    check_connection(subscription, market.spec.asset_class, feed, acceptance, judgement)
     for other in acceptance.subscriptions.values():
         if other.metadata.name == subscription.metadata.name:
             continue
@@ -213,35 +215,6 @@ def _check_channels(spec: SubscriptionSpec, asset_class: AssetClass, feed: Feed,
                 "spec.symbols",
                 f"Massive takes at most {limit} symbols for {channel} of {asset_class}: name the ones you need",
             )
-
-
-def _check_connections(
-    subscription: Subscription, asset_class: AssetClass, feed: Feed, acceptance: Acceptance, judgement: Judgement
-) -> None:
-    """An account may have so many connections for an asset class, live and delayed ones together: one more evicts another."""
-    others = [each for each in acceptance.subscriptions.values() if each.metadata.name != subscription.metadata.name]
-    holders = {
-        each.spec.feed_ref.name: acceptance.feeds[each.spec.feed_ref.name]
-        for each in others
-        if acceptance.markets[each.spec.market_ref.name].spec.asset_class is asset_class
-        and _share_an_account(acceptance.feeds[each.spec.feed_ref.name], feed)
-    }
-    allowed = max(each.spec.max_connections or 1 for each in (feed, *holders.values()))
-    if feed.metadata.name in holders or len(holders) < allowed:
-        return
-    names = ", ".join(f"'{name}'" for name in sorted(holders))
-    held = f"Feed {names} holds the one connection" if allowed == 1 else f"Feeds {names} hold the {allowed} connections"
-    judgement.refuse(
-        Reason.TOO_MANY_CONNECTIONS,
-        "spec.feedRef.name",
-        f"{held} that the account of this API key has for {asset_class}, live and delayed together: take everything from "
-        f"one Feed, or write maxConnections: {allowed + 1} in a Feed if the account allows more",
-    )
-
-
-def _share_an_account(one: Feed, other: Feed) -> bool:
-    keys = [each.spec.massive.api_key_secret_ref for each in (one, other) if each.spec.massive is not None]
-    return len(keys) == 2 and keys[0] == keys[1]
 
 
 def _check_asset_class(
