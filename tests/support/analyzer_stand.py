@@ -41,7 +41,7 @@ class Stand:
     def __init__(self, configuration: AnalyzerConfiguration, files: Path) -> None:
         self.configuration = msgspec.structs.replace(
             configuration,
-            streams=(Stream(feed=_FEED, channels=(Channel.TRADES,), stamps_ticks=True),),
+            streams=(Stream(feed=_FEED, channels=(Channel.TRADES,), stamps_ticks=True, stale_after_ns=15 * SECOND_NS),),
             time_to_live_ns=60 * SECOND_NS,
         )
         self.broker, self.cache = MemoryBroker(), MemoryCache()

@@ -146,7 +146,8 @@ def exists(metric: str) -> bool:
     figure = metric.removeprefix("scanplane_").removeprefix("scanner_")
     if figure.endswith("_seconds_bucket"):
         figure = figure.removesuffix("_seconds_bucket")
-    return f'"{figure}"' in SOURCES or re.search(rf"^    {figure}: int\b", SOURCES, re.MULTILINE) is not None
+    counted = rf"^    {figure}: int\b|^    {figure.removesuffix('_total')}: int\b"
+    return f'"{figure}"' in SOURCES or re.search(counted, SOURCES, re.MULTILINE) is not None
 
 
 def test_a_metric_that_nobody_tells_would_be_found() -> None:

@@ -142,7 +142,7 @@ def test_what_is_decided_for_fields_that_are_left_out_is_what_the_page_says() ->
     assert isinstance(listener, ListenerConfiguration)
     assert isinstance(analyzer, AnalyzerConfiguration)
     assert isinstance(gateway, GatewayConfiguration)
-    (route,), (scanner,) = listener.routes, analyzer.scanners
+    (route,), (scanner,), (stream,) = listener.routes, analyzer.scanners, analyzer.streams
     assert scanner.board is not None
     assert scanner.signal is not None
     decided = {
@@ -153,7 +153,7 @@ def test_what_is_decided_for_fields_that_are_left_out_is_what_the_page_says() ->
         (Kind.DATA_PLANE, "gateway.maxUpdatesPerSecond"): gateway.max_updates_per_second,
         (Kind.DATA_PLANE, "telemetry.traceRatio"): gateway.services.trace_ratio,
         (Kind.DATA_PLANE, "telemetry.exportInterval"): gateway.services.export_interval_ns,
-        (Kind.FEED, "staleAfter"): listener.stale_after_ns,
+        (Kind.FEED, "staleAfter"): stream.stale_after_ns,
         (Kind.MARKET, "analyzer.partitions"): route.partitions,
         (Kind.MARKET, "analyzer.evaluationInterval"): analyzer.evaluation_interval_ns,
         (Kind.MARKET, "analyzer.maxSymbols"): analyzer.max_symbols,

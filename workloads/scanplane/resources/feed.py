@@ -153,7 +153,7 @@ class FeedSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
             Duration,
             Meta(
                 description="How long the feed may be silent in an open market, and a board without an evaluation, before what "
-                "people read is called stale, 100ms to 24h. 15s if left out, 90s where it brings minute bars alone.",
+                "people read is called stale, 100ms to 24h. 15s if left out; 90s where it brings minute bars alone.",
                 extra={"rules": (duration_between("100ms", "24h"),)},
             ),
         ]
