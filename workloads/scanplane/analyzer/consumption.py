@@ -217,14 +217,16 @@ class Consumption:
     async def _apply(self, header: BatchHeader, body: bytes) -> None:
         self.counts.batches += 1
         self._received_ns = header.last_received_ns
-        self._silence.hear(header.feed, header.last_received_ns)
         if header.channel is not None:
+            self._silence.hear(header.feed, header.last_received_ns)
             with self._traces.span_from(header.traceparent, "analyzer.apply") as span:
                 self.counts.events += self._engine.apply(header.channel, body)
             if header.traceparent:
                 self._traceparent = traceparent_of(span)
             return
         tick = decode_tick(body)
+        if not tick.by_host:
+            self._silence.hear(header.feed, header.last_received_ns)
         self.counts.ticks += 1
         if tick.rewound:
             await self._begin_recording_anew()

@@ -7,6 +7,7 @@ broker's message decides the rate of everything behind it; a tick sends out what
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from scanplane.listener.clock import ClockState, EventClock, Step
 from scanplane.marketdata.batches import Batch, BatchHeader, Tick, encode_events, encode_tick
@@ -151,7 +152,8 @@ class Router:
         """Tick a live market that is silent. The tick is news of *host_ns*: the last event says nothing of its age."""
         if self.clock is not None:
             self._received_ns = host_ns
-            self._follow(self.clock.host_tick(host_ns))
+            steps = self.clock.host_tick(host_ns)
+            self._follow([replace(step, by_host=True) if isinstance(step, Tick) else step for step in steps])
 
     def close(self, host_ns: int) -> None:
         """Send out everything that waits, since nothing will follow."""

@@ -29,11 +29,13 @@ class Tick(Struct, frozen=True, array_like=True, gc=False):
     """An instant of event time at which every partition evaluates its scanners.
 
     It stands in the stream before the first event at or after ``tick_ns``. ``rewound`` says that event time
-    was set back on purpose (a recording started again): the receiver begins anew.
+    was set back on purpose (a recording started again): the receiver begins anew. ``by_host`` says that the host's clock told
+    the time, since the market was silent: such a tick is no sign of life of its feed.
     """
 
     tick_ns: int
     rewound: bool = False
+    by_host: bool = False
 
 
 class BatchHeader(Struct, frozen=True, array_like=True):
