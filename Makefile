@@ -49,8 +49,8 @@ coverage: $(VENV)/.development ## Branch coverage of everything but the journeys
 	@$(RUN)/python tests/servers.py install
 	@$(RUN)/pytest tests/unit tests/integration --cov --cov-report=term:skip-covered
 
-bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios
-	@$(RUN)/python tests/bench
+bench: $(VENV)/.development ## Measure against the original library, side by side; prints ratios, fails if a goal is missed
+	@$(RUN)/python tests/bench --strict
 
 cluster: $(VENV)/.development ## A real one-node Kubernetes in the background, with this source's image; again: loads the newest
 	@$(RUN)/python tests/servers.py install

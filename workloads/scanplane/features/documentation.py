@@ -27,15 +27,26 @@ _RULES = """\
 ### The day
 
 A trading day begins with premarket (with the open, where a Market has no premarket; at 00:00 UTC for the calendar `24/7`)
-and lasts until the next one begins: what Friday left stays until Monday's premarket. Then everything but reference data
-is forgotten, at the first tick of the new day, whether or not anything trades. Holidays, early closes and daylight
-saving time come from the calendar; on an early close postmarket ends as much earlier as the close does (17:00 instead
-of 20:00 in New York).
+and lasts until the next one begins: what Friday left stays until Monday's premarket. Then everything is forgotten,
+at the first tick of the new day, whether or not anything trades, and the reference data of the new day is taken; symbols
+without an event in the day before are released. Holidays, early closes and daylight saving time come from the calendar; on
+an early close postmarket ends as much earlier as the close does (17:00 instead of 20:00 in New York).
 
 An event belongs to the session of its own exchange time, whenever it arrives: a trade of 15:59 that arrives at 16:10
 still counts for `high`, and a trade of 16:10 never does. The closing auction counts for the regular session although
 it prints moments after the close. An event that is older than the trading day, or belongs to a later one, changes
-nothing and is counted.
+nothing and is counted; of the next day it waits for that day's first tick.
+
+### What nobody told
+
+An analyzer that begins in the middle of a live session, or has lost its state, did not hear the open, nor the highest price.
+It invents neither: `open`, `high` and `low` are what the provider's bars and snapshot say (`previousClose: Provider` fetches
+that anyway), volume and VWAP what bars say. What nobody tells (`high_of_day`, `premarket_high` and what follows from them,
+events included) is unknown until the next day, and the analyzer's status says so. A recording counts as whole.
+
+Previous closes belong to one trading day. From the provider they are fetched for each day, half an hour before it begins, and
+again while symbols trade of which the answer knew nothing. A file's are those of the day at which it was read; on the next
+they are unknown, and the status says so, until the file is renewed (on a cluster: the ConfigMap, which restarts the analyzer).
 
 ### Which trades count
 
