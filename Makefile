@@ -43,7 +43,7 @@ check: $(VENV)/.development ## Lint, types, architecture and the tests that need
 test: check ## Everything: also RabbitMQ, Redis and kube-apiserver for real, and the journeys
 	@$(RUN)/python tests/servers.py install
 	@$(RUN)/python tests/cluster prepare
-	@$(RUN)/pytest tests/integration tests/e2e --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(RUN)/pytest tests/integration tests/e2e --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 coverage: $(VENV)/.development ## Branch coverage of everything but the journeys, processes that tests start included
 	@$(RUN)/python tests/servers.py install

@@ -3,6 +3,8 @@
 from collections.abc import Generator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from support.findings import take
 
@@ -31,16 +33,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"  {line}")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file a process of its own, and all files on one server the same; what takes longest comes first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    first = ["cluster", "operator"]
-    items.sort(key=lambda item: first.index(group) if (group := _group(item)) in first else len(first))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _FIRST.index(group) if (group := _group(item.nodeid)) in _FIRST else len(_FIRST))
 
 
-def _group(item: pytest.Item) -> str:
-    if "cluster" in getattr(item, "fixturenames", ()) and "e2e" in item.path.parts:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByServer(config, log)
+
+
+class _ByServer(LoadScopeScheduling):
+    """Each file runs in one process, and all files on the same server do in the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+_FIRST = ("cluster", "operator")
+
+
+def _group(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    name = path.rpartition("/")[2]
+    if name.startswith(("test_cluster", "test_chart_install")) and "/e2e/" in path:
         return "cluster"
-    return "operator" if "operator_cluster" in getattr(item, "fixturenames", ()) else item.path.stem
+    return "operator" if name.startswith("test_operator") and "/integration/" in path else path
