@@ -1,7 +1,6 @@
 """The operator as a process: settings, connections, loops, kopf, probes, and a clean end."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -38,6 +37,8 @@ __all__ = ["main", "run_operator"]
 
 _LOG = logging.getLogger("scanplane.operator")
 
+PUBLISHED_WITHIN_S = 10.0
+"""The API server serves new definitions some seconds before its OpenAPI tells of them."""
 _WAY_TO_DEFINITIONS = "helm with crds.enabled=true, or kubectl apply --server-side -f crds/"
 
 
@@ -162,14 +163,24 @@ async def _wait_for_resources(api: Api) -> None:
 async def _compare_definitions(api: Api, heart: Heart, settings: Settings) -> None:
     """Look for ever whether the definitions are as new as this operator, and say so when that turns."""
     while True:
-        with contextlib.suppress(ApiError, ApiUnavailableError):  # who may not ask does without
-            found = outdated(await api.get(OPENAPI_PATH) or {})
-            if found and found != heart.outdated:
-                _LOG.error("%s; upgrade them: %s", found, _WAY_TO_DEFINITIONS)
-            elif heart.outdated and not found:
-                _LOG.info("the definitions are as new as this operator now")
-            heart.outdated = found
+        found = await _lacks(api)
+        if found and not heart.outdated:
+            await asyncio.sleep(PUBLISHED_WITHIN_S)
+            found = await _lacks(api)
+        if found and found != heart.outdated:
+            _LOG.error("%s; upgrade them: %s", found, _WAY_TO_DEFINITIONS)
+        elif heart.outdated and not found:
+            _LOG.info("the definitions are as new as this operator now")
+        heart.outdated = found
         await asyncio.sleep(settings.resync_s)
+
+
+async def _lacks(api: Api) -> str:
+    """Return what the definitions lack; nothing where the API server does not say what it serves."""
+    try:
+        return outdated(await api.get(OPENAPI_PATH) or {})
+    except (ApiError, ApiUnavailableError):
+        return ""
 
 
 def _probes(heart: Heart, loops: NamespaceLoops, telemetry: Telemetry) -> Probes:

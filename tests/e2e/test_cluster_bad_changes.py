@@ -104,7 +104,7 @@ def test_a_bad_expression_is_told_with_its_place_and_the_good_one_goes_on(scanne
 
 
 def test_a_rollback_stands_until_the_next_change(scanners: ScannersNamespace) -> None:
-    scanners.patch("feed/massive", {"massive": {"feed": "RealTime"}})
+    scanners.patch("feed/massive", {"massive": {"feed": "Delayed"}})
     scanners.wait_ready("feed/massive")
     scanners.kubectl("rollout", "undo", "deployment/scanplane-listener-massive")
     wait_until(
