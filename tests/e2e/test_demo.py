@@ -90,10 +90,14 @@ def test_the_whole_market_is_drawn_on_a_terminal_to_its_end() -> None:
     assert (
         len([screen for screen in screens if re.search(r"New York  [1-9][\d,]* events, [\d,]+ a second", screen)]) > 20
     )
-    assert any("us-stocks/top-gainers" in screen and "us-stocks/price-spike" in screen for screen in screens)
+    signal = (
+        r"\d\d:\d\d:\d\d.*  us-stocks/(high-of-day-momentum|low-of-day|back-above-vwap|price-spike|premarket-gappers)"
+    )
+    assert any("us-stocks/top-gainers" in screen and re.search(signal, screen) for screen in screens)
     boards = boards_of(final)
     assert list(boards) == ["top-volume", "top-gainers", "top-gappers", "unusual-volume"]
-    assert boards["top-volume"][:2] == ["PLUG", "FFHL"]
+    assert boards["top-volume"][:5] == ["PLUG", "SPY", "FB", "SIRI", "BAC"]
+    assert boards["top-gainers"][0] == "FFHL"
 
 
 def test_the_real_ticks_are_told_line_by_line_without_a_terminal() -> None:
