@@ -66,7 +66,8 @@ def make_client(url: str) -> "Redis":
 
 def _explain(error: Exception, address: str) -> str:
     text = str(error)
-    if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH")):
+    # Who has given no password may send no command of more than ten arguments: that is refused before it is read.
+    if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH")) or "unauthenticated" in text:
         return f"Redis at {address} refused the password in the cache URL, or wants one"
     if isinstance(error, AuthorizationError) or text.startswith("NOPERM"):
         return f"Redis at {address} does not allow the user in the cache URL what is needed: {text}"
