@@ -36,8 +36,8 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
 
-_OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile", "operator/scanplane_operator/watches.py")
-"""What a version has that can be installed, and whose digests do not change with fields that a later version adds."""
+_OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile", "workloads/scanplane/analyzer/silence.py")
+"""What a version has that can be installed, and that gives the same configurations as this one: of before nothing was released."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the definitions are long
 Manifest = dict[str, Any]
