@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "scanplane"
 
 _OF_A_VERSION = ("charts/scanplane/Chart.yaml", "images/Containerfile", "workloads/scanplane/analyzer/silence.py")
-"""What a version has that can be installed, and that gives the same configurations as this one: of before nothing was released."""
+"""What a version has that can be installed and gives the same configurations as this one; nothing of before was released."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the definitions are long
 Manifest = dict[str, Any]
