@@ -294,7 +294,7 @@ class Site:
         """Whether a condition is true of the newest generation."""
         return bool(self.condition(kind, name, condition).get("status") == "True")
 
-    def wait_ready(self, *keys: tuple[str, str], within_s: float = 40.0) -> None:
+    def wait_ready(self, *keys: tuple[str, str], within_s: float = 90.0) -> None:
         """Wait until resources are Ready; every one of the namespace where none is named."""
         wanted = keys or tuple(self.resources())
         for kind, name in wanted:
