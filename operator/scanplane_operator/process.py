@@ -122,8 +122,7 @@ async def _serve(api: Api, loops: NamespaceLoops, probe: Heart, settings: Settin
             stop.set()  # kopf waits five seconds for whoever waits for its stop flag, although it got the signal
 
         await group.create_task(_watch(loops, settings, stop, end), name="kopf")
-        passes.cancel()
-        definitions.cancel()
+        end()
 
 
 async def _watch(loops: NamespaceLoops, settings: Settings, stop: asyncio.Event, end: Callable[[], object]) -> None:
