@@ -7,14 +7,15 @@ The edits of feed, symbols and scanner are made at an even pace, for their order
 ``tests/integration/test_restarts_in_one_process.py`` makes more of them, at home.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from scanplane.cache.factory import open_cache
-from scanplane.marketdata.results import QuoteRow, Signal
+from scanplane.marketdata.results import Signal
 from support.journeys import Deployment, Figures, Results, SimulatorProcess, read_quotes, read_results, wait_for
+from support.outcomes import LASTING, Outcome
 from support.servers import RabbitServer, RedisServer
 
 pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.timeout(400)]
@@ -23,8 +24,6 @@ Disturbance = Callable[[Deployment, SimulatorProcess, str], None]
 
 LISTENER, ANALYZER = "listener-simulated", "analyzer-us-stocks-0"
 AS_FAST_AS_TAKEN = 0.0
-LASTING = ("price", "open", "high", "low", "high_of_day", "low_of_day", "vwap", "volume")
-"""What the last event of a symbol decides; windows move on with the ticks, and quotes are written now and then."""
 
 RESOURCES = """
 apiVersion: v1
@@ -88,18 +87,6 @@ def resources(simulator: SimulatorProcess, rabbit: RabbitServer, redis: RedisSer
         .replace("BROKER_URL", rabbit.url)
         .replace("CACHE_URL", redis.url)
     )
-
-
-class Outcome:
-    """What a run ends with."""
-
-    def __init__(self, results: Results, quotes: Mapping[str, QuoteRow], figures: Figures, connections: int) -> None:
-        self.results = results
-        self.quotes = {
-            symbol: {name: row.values.get(name) for name in LASTING} for symbol, row in sorted(quotes.items())
-        }
-        self.figures = figures
-        self.connections = connections
 
 
 def apply(deployment: Deployment, _simulator: SimulatorProcess, text: str) -> None:

@@ -1,14 +1,14 @@
 """The number of partitions changes twice in mid-session, analyzers are killed in between, and nothing is different for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scanplane.cache import keys
 from scanplane.cache.factory import open_cache
-from scanplane.marketdata.results import QuoteRow
-from support.journeys import Deployment, Figures, Results, SimulatorProcess, read_quotes, read_results, wait_for
+from support.journeys import Deployment, Figures, SimulatorProcess, read_quotes, read_results, wait_for
+from support.outcomes import Outcome
 from support.resource_texts import a_board, a_signal, massive_feed, on_servers, pipeline
 from support.servers import RabbitServer, RedisServer
 
@@ -23,22 +23,8 @@ SCANNERS = (
     a_board("movers", "change_5m_percent", COLUMNS, where="volume > 1000.0", signal="change_5m_percent > 1.0"),
     a_signal("highs", "new_high_of_day", where="volume > 1000000.0", cooldown="5m"),
 )
-LASTING = ("price", "open", "high", "low", "high_of_day", "low_of_day", "vwap", "volume")
-"""What the last event of a symbol decides; windows move on with the ticks, and quotes are written now and then."""
 
 Change = Callable[[Deployment, SimulatorProcess, Callable[[int], str]], None]
-
-
-class Outcome:
-    """What a run ends with."""
-
-    def __init__(self, results: Results, quotes: Mapping[str, QuoteRow], figures: Figures, connections: int) -> None:
-        self.results = results
-        self.quotes = {
-            symbol: {name: row.values.get(name) for name in LASTING} for symbol, row in sorted(quotes.items())
-        }
-        self.figures = figures
-        self.connections = connections
 
 
 async def play(
