@@ -14,7 +14,6 @@ from pathlib import Path
 SERVERS = {
     "rabbitmq-server": ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
     "redis-server": ("redis-server",),
-    "etcd-server": ("etcd",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     # The one-node cluster and the images for it; see tests/cluster.
     "containerd": ("containerd",),

@@ -5,7 +5,6 @@ resources. All processes are started with data in a temporary folder and are sto
 """
 
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -70,9 +69,8 @@ def running_apiserver(
     Raises RuntimeError with the end of the log of the process that did not become ready.
     """
     binary = kubernetes_binary("kube-apiserver", report)
-    etcd = shutil.which("etcd")
-    if not etcd:
-        raise RuntimeError("no `etcd` is on PATH: install Debian's etcd-server")
+    # Not that of a distribution: before 3.5.13 etcd does not say how far its watches are, and watches of pods stand still.
+    etcd = kubernetes_binary("etcd", report)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanplane-apiserver-")))
         etcd_url = stack.enter_context(_running_etcd(etcd, folder))
@@ -123,9 +121,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running_etcd(etcd: str, folder: Path) -> Iterator[str]:
+def _running_etcd(etcd: Path, folder: Path) -> Iterator[str]:
     client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-    command = [etcd, "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"]
+    command = [str(etcd), "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"]
     command += ["--listen-client-urls", client, "--advertise-client-urls", client]
     command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
     command += ["--initial-cluster", f"default={peer}"]

@@ -40,6 +40,7 @@ LONGEST_FOLDER = 80
 """In characters: the paths of sockets end at 107."""
 
 PROGRAMS_OF_THE_NODE = (
+    "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
@@ -48,7 +49,7 @@ PROGRAMS_OF_THE_NODE = (
     "coredns",
 )
 _PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
-_NEEDED = ("etcd", "containerd", "runc", "ctr", "iptables", "ip", "nsenter", "unshare", "openssl")
+_NEEDED = ("containerd", "runc", "ctr", "iptables", "ip", "nsenter", "unshare", "openssl")
 _FIRST = ("etcd", "containerd", "kube-apiserver")
 _INIT = Path(__file__).with_name("cluster_init.py")
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -159,7 +160,7 @@ def start_node(
     if len(str(folder)) > LONGEST_FOLDER:
         raise RuntimeError(f"{folder} is too long a path for the sockets in it: {LONGEST_FOLDER} characters at most")
     binaries = {name: kubernetes_binary(name, report) for name in PROGRAMS_OF_THE_NODE}
-    binaries |= {name: Path(shutil.which(name) or name) for name in ("etcd", "containerd")}
+    binaries["containerd"] = Path(shutil.which("containerd") or "containerd")
     begun = time.monotonic()
     for name in ("certificates", "cni", "components", "ended", "kubeconfigs", "logs"):
         (folder / name).mkdir(parents=True)

@@ -45,6 +45,7 @@ def _of_kubernetes(name: str) -> Program:
     return Program(".", f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", variables)
 
 
+_ETCD = "go.etcd.io/etcd/server/v3"
 _HELM = "helm.sh/helm/v3"
 _OF_KUBERNETES = (
     "kube-apiserver",
@@ -58,6 +59,7 @@ _OF_KUBERNETES = (
 PROGRAMS: Mapping[str, Program] = MappingProxyType(
     {name: _of_kubernetes(name) for name in _OF_KUBERNETES}
     | {
+        "etcd": Program(".", _ETCD, _ETCD),
         "coredns": Program("coredns", ".", "github.com/coredns/coredns"),
         "helm": Program(
             "helm",
@@ -101,7 +103,7 @@ def scanplane_cache() -> Path:
 def cache_folder(name: str = "kube-apiserver") -> Path:
     """Return the folder of the program *name* at its version; it is made when something is built."""
     program = PROGRAMS[name]
-    label = "kubernetes" if program.folder == "." else name
+    label = "kubernetes" if name in _OF_KUBERNETES else name
     main = MODULES / program.folder / "main.go"
     own = f"-{hashlib.sha256(main.read_bytes()).hexdigest()[:8]}" if main.exists() else ""
     return scanplane_cache() / f"{label}-{_version(program)}{own}"

@@ -24,14 +24,17 @@ _POLL_S = 0.03
 _SAMPLE = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$")
 
 
-def wait_until(look: Callable[[], Value], what: str, within_s: float = 30.0, every_s: float = _POLL_S) -> Value:
-    """Look until there is something to see, and return it; fail with *what* was waited for."""
+def wait_until(
+    look: Callable[[], Value], what: str | Callable[[], str], within_s: float = 30.0, every_s: float = _POLL_S
+) -> Value:
+    """Look until there is something to see, and return it; fail with *what* was waited for, as it is then."""
     deadline = time.monotonic() + within_s
     while True:
         seen = look()
         if seen:
             return seen
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:.0f} s: {what if isinstance(what, str) else what()}")
         time.sleep(every_s)
 
 

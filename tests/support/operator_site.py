@@ -297,12 +297,22 @@ class Site:
     def wait_ready(self, *keys: tuple[str, str], within_s: float = 90.0) -> None:
         """Wait until resources are Ready; every one of the namespace where none is named."""
         wanted = keys or tuple(self.resources())
-        for kind, name in wanted:
-            wait_until(lambda k=kind, n=name: self.is_true(k, n, "Ready"), self.told(kind, name), within_s)  # type: ignore[misc]
+        wait_until(lambda: not self.unready(wanted), lambda: self.told(wanted), within_s)
 
-    def told(self, kind: str, name: str) -> str:
-        """Return words for what is waited for."""
-        return f"{kind}/{name} of {self.namespace} Ready: {self.condition(kind, name, 'Ready')}"
+    def unready(self, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of the resources that are not Ready."""
+        return [key for key in keys if not self.is_true(*key, "Ready")]
+
+    def told(self, keys: Sequence[tuple[str, str]]) -> str:
+        """Return what stands in the way of resources that are not Ready: conditions, Deployments and pods."""
+        lines = [f"{kind}/{name} Ready: {self.condition(kind, name, 'Ready')}" for kind, name in self.unready(keys)]
+        for kind in ("Deployment", "ReplicaSet", "Pod"):
+            for each in self.every(kind):
+                status = {name: value for name, value in (each.get("status") or {}).items() if value}
+                lines.append(
+                    f"{kind}/{each['metadata']['name']} generation {each['metadata'].get('generation')}: {status}"
+                )
+        return "\n".join([f"all of {self.namespace} Ready", *lines])
 
     def resources(self) -> list[tuple[str, str]]:
         """Return every resource of ours by kind and name."""

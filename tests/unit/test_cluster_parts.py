@@ -19,7 +19,7 @@ ADDRESSES = Addresses(200)
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    names = ("etcd", "containerd", *PROGRAMS)
+    names = ("containerd", *PROGRAMS)
     binaries = {name: Path("/programs") / name for name in names}
     return Node(tmp_path / "some", ADDRESSES, "scanplane-some", binaries, Path("/usr/lib/cni"))
 
