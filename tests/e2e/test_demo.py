@@ -110,3 +110,18 @@ def test_the_real_ticks_are_told_line_by_line_without_a_terminal() -> None:
     assert {name: sorted(symbols) for name, symbols in boards_of(final).items()} == {
         name: ["AIG", "BAC", "IBM", "SPY"] for name in ("from-open", "movers", "tape")
     }
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["on a terminal", "through a pipe"])
+@pytest.mark.parametrize(
+    "moment", ["The whole US market of 2014-03-26", r"the same on a page", r"New York  [1-9][\d,]* events"]
+)
+def test_ctrl_c_ends_the_demo_and_all_that_it_started(moment: str, *, terminal: bool) -> None:
+    with ShownCommand("demo", "market", terminal=terminal) as command:
+        command.wait_text(moment)
+        command.interrupt()
+        code = command.wait(30)
+        assert (code, command.errors) == (130, "")
+        assert command.living() == []
+    assert "Traceback" not in command.text
+    assert command.output.count(ALTERNATE_SCREEN) == command.output.count(MAIN_SCREEN)

@@ -11,22 +11,11 @@ from scanplane.marketdata.batches import Batch, decode_events, decode_tick
 from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Event, Trade
 from scanplane.marketdata.partitions import partition_of
-from scanplane.plan.configuration import Route
+from support.routes import ROUTE
 
 SECOND = 10**9
 START = 1_381_219_200 * SECOND
 RECEIVED = START + 3600 * SECOND
-ROUTE = Route(
-    market="us-stocks",
-    partitions=1,
-    channels={Channel.TRADES: None},
-    stamps_ticks=True,
-    evaluation_interval_ns=SECOND,
-    time_to_live_ns=30 * SECOND,
-    max_bytes=2**29,
-    publisher_confirms=True,
-    batch_delay_ns=5_000_000,
-)
 
 
 def trades(*pairs: tuple[str, int]) -> list[Event]:

@@ -18,22 +18,13 @@ from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.events import Trade
 from scanplane.plan.configuration import Route
 from scanplane.telemetry.latency import LatencyHistogram
+from support.routes import ROUTE
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
 START = 1_381_219_200 * SECOND
 HOST = START + 10 * 365 * 24 * 3600 * SECOND
-ROUTE = Route(
-    market="us-stocks",
-    partitions=1,
-    channels={Channel.TRADES: None},
-    stamps_ticks=True,
-    evaluation_interval_ns=MINUTE,
-    time_to_live_ns=30 * SECOND,
-    max_bytes=2**29,
-    publisher_confirms=True,
-    batch_delay_ns=5_000_000,
-)
+ROUTE_BY_MINUTE = msgspec.structs.replace(ROUTE, evaluation_interval_ns=MINUTE)
 LATENCY = LatencyHistogram("receipt_to_publish", "Not looked at.")
 
 
@@ -50,7 +41,7 @@ def frame(at_ns: int, symbol: str = "BAC", count: int = 1) -> bytes:
 class Market:
     """A market of a Feed, whose host's clock goes on by looks: one every tenth of a second."""
 
-    def __init__(self, route: Route = ROUTE, state: RouteState | None = None, *, host_ns: int = HOST) -> None:
+    def __init__(self, route: Route = ROUTE_BY_MINUTE, state: RouteState | None = None, *, host_ns: int = HOST) -> None:
         self.sent: list[Batch] = []
         self.router = Router("massive", route, 1, self.sent.append, state=state)
         self.host_ns = self.heard_ns = host_ns
@@ -219,7 +210,7 @@ async def test_a_finished_recordings_last_interval_is_closed_at_once() -> None:
             closed.set()
 
     buffer = FrameBuffer()
-    router = Router("recording", ROUTE, 1, publish)
+    router = Router("recording", ROUTE_BY_MINUTE, 1, publish)
     pipeline = Pipeline(buffer, MassiveDecoder(), [router], lambda: True, LATENCY, is_finished=lambda: True)
     buffer.put(frame(START), time.time_ns())
     running = asyncio.create_task(pipeline.run())
@@ -271,7 +262,7 @@ async def test_a_quiet_market_is_ticked_though_frames_of_another_one_never_cease
 async def test_the_end_does_not_wait_for_a_broker_that_has_no_room() -> None:
     sent: list[Batch] = []
     buffer = FrameBuffer()
-    router = Router("massive", ROUTE, 1, sent.append)
+    router = Router("massive", ROUTE_BY_MINUTE, 1, sent.append)
     pipeline = Pipeline(buffer, MassiveDecoder(), [router], lambda: True, LATENCY, room=lambda: False)
     for number in range(3):
         buffer.put(frame(START + number * SECOND), time.time_ns())

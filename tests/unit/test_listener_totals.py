@@ -8,24 +8,12 @@ from scanplane.listener.frames import FrameBuffer
 from scanplane.listener.pipeline import Pipeline
 from scanplane.listener.routing import Router
 from scanplane.listener.totals import StreamTotals
-from scanplane.marketdata.channels import Channel
-from scanplane.plan.configuration import Route
 from scanplane.telemetry.latency import LatencyHistogram
+from support.routes import ROUTE
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
 START = 1_381_219_200 * SECOND
-ROUTE = Route(
-    market="us-stocks",
-    partitions=1,
-    channels={Channel.TRADES: None},
-    stamps_ticks=True,
-    evaluation_interval_ns=SECOND,
-    time_to_live_ns=30 * SECOND,
-    max_bytes=2**29,
-    publisher_confirms=True,
-    batch_delay_ns=5_000_000,
-)
 
 
 def frame(*times_ns: int) -> bytes:

@@ -30,8 +30,18 @@ if not current or tonumber(current) < generation then
 end
 """
 
+_IN_PARTS = """
+local function in_parts(command, key, first, last)
+    for part = first, last, 2000 do
+        redis.call(command, key, unpack(ARGV, part, math.min(last, part + 1999)))
+    end
+end
+"""
+"""Lua's stack does not hold the arguments of a whole market at once."""
+
 WRITE = (
-    _CHECK_FENCE
+    _IN_PARTS
+    + _CHECK_FENCE
     + """
 local value_count, removal_count, table_count = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_length = ARGV[5]
@@ -43,23 +53,13 @@ for _ = 1, value_count do
 end
 for _ = 1, removal_count do
     local last = argument + tonumber(ARGV[argument])
-    argument = argument + 1
-    while argument <= last do
-        local chunk = math.min(last, argument + 1999)
-        redis.call('HDEL', KEYS[key], unpack(ARGV, argument, chunk))
-        argument = chunk + 1
-    end
-    key = key + 1
+    in_parts('HDEL', KEYS[key], argument + 1, last)
+    argument, key = last + 1, key + 1
 end
 for _ = 1, table_count do
     local last = argument + 2 * tonumber(ARGV[argument])
-    argument = argument + 1
-    while argument <= last do
-        local chunk = math.min(last, argument + 1999)
-        redis.call('HSET', KEYS[key], unpack(ARGV, argument, chunk))
-        argument = chunk + 1
-    end
-    key = key + 1
+    in_parts('HSET', KEYS[key], argument + 1, last)
+    argument, key = last + 1, key + 1
 end
 local skipped = 0
 while key <= #KEYS do
@@ -89,7 +89,8 @@ for each table the number of rows to set, then row and value; for each stream th
 Returns how many entries were there already."""
 
 SAVE_STATE = (
-    _CHECK_FENCE
+    _IN_PARTS
+    + _CHECK_FENCE
     + """
 local mark, previous = ARGV[2], ARGV[3]
 if mark ~= '' then
@@ -104,17 +105,9 @@ if mark ~= '' then
     redis.call('HSET', KEYS[1], '#mark', mark)
 end
 local set_count = tonumber(ARGV[4])
-local argument, last = 5, 4 + 2 * set_count
-while argument <= last do
-    local chunk = math.min(last, argument + 1999)
-    redis.call('HSET', KEYS[1], unpack(ARGV, argument, chunk))
-    argument = chunk + 1
-end
-while argument <= #ARGV do
-    local chunk = math.min(#ARGV, argument + 1999)
-    redis.call('HDEL', KEYS[1], unpack(ARGV, argument, chunk))
-    argument = chunk + 1
-end
+local last = 4 + 2 * set_count
+in_parts('HSET', KEYS[1], 5, last)
+in_parts('HDEL', KEYS[1], last + 1, #ARGV)
 return 0
 """
 )
