@@ -28,10 +28,8 @@ SECOND_NS = 1_000_000_000
 
 TAKEN_OVER_WITHIN_S = 2.0
 """After kill -9: the second that a standby promises, and one for the program that kills and for whoever shares the machine."""
-GAP_LESS_THAN_MS = 1000.0
-"""Between the provider's connections; the benches hold it against its goal, this bounds it."""
-GAP_OF_A_SCALED_MARKET_LESS_THAN_MS = 5000.0
-"""Where the new listener also finds out how far the analyzers of the layout before have come."""
+GAP_LESS_THAN_MS = 5000.0
+"""Between the provider's connections. No measure of speed: the benchmark's parts ``restart`` and ``cluster`` are."""
 
 CLOSED_PROPERLY = 1000
 """The provider has lost nothing that was on its way: whoever is killed leaves without a word."""
@@ -348,8 +346,7 @@ def test_changes_and_a_kill_in_mid_session_roll_what_they_must_and_lose_nothing(
     assert book["connections"]["maximum"] == 1
     patched, scaled, rotated = hand_overs(book)
     assert {each.close_code for each in (patched, scaled, rotated)} == {CLOSED_PROPERLY}
-    assert max(patched.gap_ms, rotated.gap_ms) < GAP_LESS_THAN_MS
-    assert scaled.gap_ms < GAP_OF_A_SCALED_MARKET_LESS_THAN_MS
+    assert max(patched.gap_ms, scaled.gap_ms, rotated.gap_ms) < GAP_LESS_THAN_MS
     assert book["unheard"] == 0
     assert book["events"] == EVENTS
     losses = ("missing_batches_total", "repeated_batches_total", "dropped_events_total", "lost_states_total")
