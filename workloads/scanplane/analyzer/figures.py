@@ -65,7 +65,6 @@ def _figures(work: PartitionWork) -> dict[str, float]:
         "lost_seals_total": seen.lost_seals,
         "boards_written_total": written.boards,
         "boards_conflated_total": written.boards_conflated,
-        "signals_total": written.signals,
         "signals_repeated_total": written.signals_repeated,
         "cache_failures_total": written.failures,
         "tick_unix_seconds": consumption.tick_ns / 1e9,

@@ -40,7 +40,6 @@ class WriterCounts(Struct, kw_only=True):
     boards: int = 0
     boards_conflated: int = 0
     quotes: int = 0
-    signals: int = 0
     signals_repeated: int = 0
     failures: int = 0
 
@@ -190,7 +189,6 @@ class ResultWriter:
         self.counts.writes += 1
         self.counts.boards += len(boards)
         self.counts.quotes += len(quotes)
-        self.counts.signals += len(entries) - repeated
         self.counts.signals_repeated += repeated
         if not self._work.is_set():
             self._drained.set()
