@@ -59,8 +59,13 @@ class Api:
         self._turns = asyncio.Semaphore(MAX_CONCURRENT)
         self.writes = Writes()
 
-    async def list(self, path: str, *, selector: str = "", name: str = "") -> list[dict[str, Any]]:
-        """Return the objects at *path*, by label *selector* or by *name*."""
+    async def list(
+        self, path: str, *, selector: str = "", name: str = "", managers: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the objects at *path*, by label *selector* or by *name*; who wrote which field only if *managers* asks.
+
+        That is half of an object.
+        """
         query = {"limit": str(PAGE)}
         if selector:
             query["labelSelector"] = selector
@@ -69,7 +74,10 @@ class Api:
         found: list[dict[str, Any]] = []
         for _ in range(MAX_PAGES):
             page = await self._request("GET", path, query)
-            found.extend(map(_without_managers, page.get("items") or ()))
+            for item in page.get("items") or ():
+                if not managers:
+                    item["metadata"].pop("managedFields", None)
+                found.append(item)
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return found
@@ -149,12 +157,6 @@ async def all_of(requests: Iterable[Awaitable[Answer]]) -> list[Answer]:
             raise answer
         found.append(answer)
     return found
-
-
-def _without_managers(document: dict[str, Any]) -> dict[str, Any]:
-    """Drop who wrote which field: half of an object, and nothing that the operator asks for."""
-    document["metadata"].pop("managedFields", None)
-    return document
 
 
 def _told(error: Exception) -> str:

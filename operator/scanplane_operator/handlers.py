@@ -69,8 +69,14 @@ def make_registry(wake: _Wake, child_kinds: Iterable[str], end: Callable[[], obj
 
 
 def make_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: no events of its own, no scan of the cluster, and no giving up on the API server."""
+    """Return kopf's settings: no events of its own, no scan of the cluster, and no giving up on the API server.
+
+    Children are selected by the API server: kopf's own filter would have every ConfigMap of the cluster sent to us first.
+    """
     settings = kopf.OperatorSettings()
+    for child in CHILD_KINDS.values():
+        group, _, version = child.api_version.rpartition("/")
+        settings.watching.label_selectors[group, version, child.plural] = f"{MANAGED_BY}={FIELD_MANAGER}"
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = _NothingCompared()

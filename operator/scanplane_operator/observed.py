@@ -70,7 +70,8 @@ class Observed(Struct, frozen=True, kw_only=True):
     """A namespace.
 
     ``resources`` are ours as the API gave them; ``children`` are objects with our label; ``foreign`` are objects of others
-    that bear a name which we would need. ``secrets`` and ``config_maps`` hold a digest for each key of those that resources
+    that bear a name which we would need; ``taken_back`` are Deployments whose version somebody else wrote last, as
+    ``kubectl rollout undo`` does. ``secrets`` and ``config_maps`` hold a digest for each key of those that resources
     refer to. ``refused`` are writes of this pass that the API server refused, with its reason. ``reports`` are by role
     instance, the newest first.
     """
@@ -81,6 +82,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     config_maps: Mapping[str, Mapping[str, str]] = {}
     children: Mapping[ObjectKey, Child] = {}
     foreign: frozenset[ObjectKey] = frozenset()
+    taken_back: frozenset[ObjectKey] = frozenset()
     refused: Mapping[ObjectKey, str] = {}
     replica_sets: tuple[Child, ...] = ()
     pods: tuple[Child, ...] = ()

@@ -10,7 +10,7 @@ from scanplane.plan.inventory import ResourceKey
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.kinds import KINDS, Kind
 from scanplane_operator.api import Api, ApiError, all_of
-from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY
+from scanplane_operator.names import FIELD_MANAGER, MANAGED_BY, REVISION
 from scanplane_operator.observed import CHILD_KINDS, Child, ObjectKey, Observed, PodReport
 from scanplane_operator.reading import referenced_config_maps, referenced_secrets
 
@@ -80,6 +80,7 @@ class Observer:
             secrets=secrets,
             config_maps=config_maps,
             children=children,
+            taken_back=frozenset(key for key, child in children.items() if _is_taken_back(child)),
             replica_sets=tuple(found[-2]),
             pods=tuple(found[-1]),
             reports=reports,
@@ -87,7 +88,7 @@ class Observer:
 
     async def _children(self, namespace: str, kind: str, selector: str) -> list[dict[str, Any]]:
         try:
-            return await self._api.list(child_path(namespace, kind), selector=selector)
+            return await self._api.list(child_path(namespace, kind), selector=selector, managers=kind == "Deployment")
         except ApiError as error:
             if error.status == 403 and kind not in self._made:
                 return []
@@ -124,6 +125,19 @@ class Observer:
         while len(self._digests) > MAX_DIGESTS:
             self._digests.pop(next(iter(self._digests)))
         return known[1]
+
+
+def _is_taken_back(child: Child) -> bool:
+    """Whether somebody else wrote the version of a Deployment's pods last, by the server's own account of its fields."""
+    if child["kind"] != "Deployment":
+        return False
+    for entry in child["metadata"].get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            for name in ("f:spec", "f:template", "f:metadata", "f:annotations"):
+                fields = fields.get(name) or {}
+            return f"f:{REVISION}" not in fields
+    return True
 
 
 def _digest(value: bytes) -> str:

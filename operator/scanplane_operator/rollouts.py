@@ -96,11 +96,18 @@ def decide(
             found.append(Rollout(workload=workload, decision=Decision.WAIT_FOR_INPUT, live=live))
         elif revision_of(live) == workload.revision:
             found.append(Rollout(workload=workload, decision=Decision.KEEP, live=live))
-        elif revision_of(live) is not None and recorded[workload.owner] == wanted[workload.owner]:
+        elif _is_rolled_back(workload, live, observed) and recorded[workload.owner] == wanted[workload.owner]:
             found.append(Rollout(workload=workload, decision=Decision.ROLLED_BACK, live=live))
         else:
             found.append(_roll(workload, live, workloads, observed, policy, open_markets))
     return tuple(found)
+
+
+def _is_rolled_back(workload: Workload, live: Child, observed: Observed) -> bool:
+    """Whether somebody gave the pods another version. One that the operator itself wrote is only older than the resources:
+    it may have died after an edit that was taken back since.
+    """
+    return revision_of(live) is not None and workload.key in observed.taken_back
 
 
 def missing_inputs(configuration: RoleConfiguration, observed: Observed) -> tuple[str, ...]:

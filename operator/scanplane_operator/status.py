@@ -184,17 +184,11 @@ def _lasting(
 def _rolled(
     before: Mapping[str, Any], own: Sequence[Rollout], refused: Collection[ObjectKey], now: str
 ) -> dict[str, Any]:
-    """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was.
-
-    Where only a part of it was written there is no record: what runs is neither the old version nor the new one, and must not
-    be taken for somebody's rollback once the edit is taken back.
-    """
+    """Return what was rolled out last, and why. While something waits or is refused, the record stays what it was."""
     status: dict[str, Any] = {name: before[name] for name in ("configuration", "lastRestart") if name in before}
     written = [each for each in own if each.workload.key not in refused]
     if own and written == own and all(each.decision.writes for each in own):
         status["configuration"] = combined_revision([each.workload for each in own])
-    elif any(each.decision in {Decision.CREATE, Decision.ROLL} for each in written):
-        status.pop("configuration", None)
     restarts = [str(each.restart) for each in written if each.decision is Decision.ROLL and each.restart is not None]
     if not restarts and "configuration" in before and status.get("configuration") != before["configuration"]:
         told = (before.get("lastRestart") or {}).get("message")

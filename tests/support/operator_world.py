@@ -131,6 +131,7 @@ class World:
         self.replica_sets: dict[str, Object] = {}
         self.others: set[ObjectKey] = set()
         self.refuses: dict[ObjectKey, str] = {}
+        self.taken_back: set[ObjectKey] = set()
         self.extra_pods: list[Object] = []
         self.reports: dict[str, tuple[PodReport, ...]] = {}
         self.settings = settings or PodSettings(image="registry/scanplane:1")
@@ -192,6 +193,7 @@ class World:
             **{name: live["metadata"]["annotations"][name] for name in _TO_SKIP},
         }
         live["metadata"]["generation"] += 1
+        self.taken_back.add(ObjectKey("Deployment", live["metadata"]["name"]))
 
     def restart(self, instance: str) -> None:
         """``kubectl rollout restart``."""
@@ -296,6 +298,7 @@ class World:
                 secrets=self.secrets,
                 config_maps=self.config_maps,
                 children=self.children,
+                taken_back=frozenset(self.taken_back),
                 replica_sets=tuple(self.replica_sets.values()),
                 pods=(*pods, *self.extra_pods),
                 reports=self.reports,
@@ -304,6 +307,16 @@ class World:
 
     def make_pass(self) -> Pass:
         """Look, decide, write, say: as :mod:`scanplane_operator.reconcile` does on a server."""
+        observed, decisions, writes = self._decide_and_write()
+        statuses, events = self._say(decisions, observed)
+        return Pass(decisions=decisions, statuses=statuses, events=events, writes=writes)
+
+    def write_and_die(self) -> None:
+        """The operator is killed after it wrote the children of a pass and before it wrote a status."""
+        self._decide_and_write()
+        self.forget_operator()
+
+    def _decide_and_write(self) -> tuple[Observed, Decisions, list[str]]:
         self.now_s += 1
         observed = self.observe()
         decisions = decisions_of(observed, self.settings)
@@ -325,8 +338,7 @@ class World:
             self._remove(removal.key)
             writes.append(f"remove {removal.key}")
         self.collect_garbage()
-        statuses, events = self._say(decisions, msgspec.structs.replace(observed, refused=refused))
-        return Pass(decisions=decisions, statuses=statuses, events=events, writes=writes)
+        return msgspec.structs.replace(observed, refused=refused), decisions, writes
 
     def settle(self) -> list[Pass]:
         """Make passes, and let Kubernetes work, until there is nothing left to write. Fails where that does not end."""
@@ -413,11 +425,13 @@ class World:
                 reason = applied["spec"]["template"]["metadata"]["annotations"][RESTART_REASON]
                 self.rolls.append((_instance(live), reason))
         self.children[key] = applied
+        self.taken_back.discard(key)
         self._wanted[key] = copy.deepcopy(manifest)
 
     def _remove(self, key: ObjectKey) -> None:
         del self.children[key]
         self._wanted.pop(key, None)
+        self.taken_back.discard(key)
 
     def _say(self, decisions: Decisions, observed: Observed) -> tuple[list[StatusChange], list[Object]]:
         now_ns = self.now_s * 10**9

@@ -65,6 +65,32 @@ def test_a_rollback_of_one_partition_leaves_the_others() -> None:
     assert made.by_instance["analyzer-us-stocks-1"] is Decision.ROLLED_BACK
 
 
+def test_a_rollback_stands_though_another_partition_is_made_anew() -> None:
+    world = World()
+    world.patch("Market/us-stocks", analyzer={"partitions": 2})
+    world.settle()
+    world.patch("Scanner/gappers", where="price >= 3.0")
+    world.settle()
+    world.undo("analyzer-us-stocks-0")
+    world.finish_rollouts()
+    world.delete("Deployment/scanplane-analyzer-us-stocks-1")
+    world.take_rolls()
+    world.settle()
+    assert world.rolled() == []
+    assert world.ready("Market/us-stocks") == ("False", "RolledBack")
+
+
+def test_an_edit_that_is_taken_back_while_nobody_recorded_it_is_no_rollback(world: World) -> None:
+    before = world.template_annotation(ANALYZER, REVISION)
+    world.patch("Scanner/gappers", where="price >= 3.0")
+    world.write_and_die()
+    assert world.template_annotation(ANALYZER, REVISION) != before
+    world.patch("Scanner/gappers", where="price >= 2.0")
+    world.settle()
+    assert world.template_annotation(ANALYZER, REVISION) == before
+    assert world.ready("Market/us-stocks") == ("True", "RolledOut")
+
+
 def test_kubectl_rollout_restart_is_left_alone(world: World) -> None:
     world.restart(LISTENER)
     world.settle()
