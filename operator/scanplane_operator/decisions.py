@@ -64,8 +64,8 @@ def _not_accepted(reading: Reading, planned: Plan) -> frozenset[ResourceKey]:
 def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozenset[str]:
     """Return the markets that trade now, as an analyzer says.
 
-    An operator that has just begun has no report yet, and must not take every market for closed. Where an analyzer serves,
-    what it said last counts until then.
+    An operator that has just begun has no report yet, and an analyzer that waits for its first tick says nothing of it:
+    neither must be taken for a closed market. Where an analyzer serves, what was said last counts until then.
     """
     found: set[str] = set()
     for workload in workloads:
@@ -73,8 +73,9 @@ def _open_markets(workloads: Sequence[Workload], observed: Observed) -> frozense
             continue
         market = workload.configuration.market
         report = current(observed.reports.get(workload.name, ()))
-        if report is not None:
-            is_open = report.status.figures.get("session", 0.0) > 0
+        session = None if report is None else report.status.figures.get("session")
+        if session is not None:
+            is_open = session > 0
         else:
             said = (observed.resources[workload.owner].get("status") or {}).get("session")
             is_open = (

@@ -92,8 +92,8 @@ def feed_figures(reports: Sequence[PodReport]) -> Figures:
 
 def market_figures(by_partition: Sequence[Sequence[PodReport]]) -> Figures:
     """Return the figures of a Market from the reports of its analyzers, one sequence for each."""
-    first = next((now for reports in by_partition if (now := current(reports)) is not None), None)
-    session = None if first is None else _SESSIONS.get(first.status.figures.get("session", -1.0))
+    figures = (now.status.figures for reports in by_partition if (now := current(reports)) is not None)
+    session = next((_SESSIONS.get(each["session"]) for each in figures if "session" in each), None)
     return _known(
         {
             "session": session,

@@ -142,11 +142,18 @@ def _roll(
         decision = Decision.WAIT_FOR_ANALYZERS
     elif (
         policy is UpdatePolicy.MARKET_CLOSED
-        and set(restart.reasons) <= _OF_AN_UPGRADE
+        and _comes_with_an_upgrade(restart, live, observed)
         and _markets_behind(workload.configuration, workloads) & open_markets
     ):
         decision = Decision.WAIT_FOR_CLOSE
     return Rollout(workload=workload, decision=decision, restart=restart, live=live)
+
+
+def _comes_with_an_upgrade(restart: Restart, live: Child, observed: Observed) -> bool:
+    """Whether nobody asked for it. Where nothing tells what ran before, and no image is new, it is taken for a user's edit."""
+    if not set(restart.reasons) <= _OF_AN_UPGRADE:
+        return False
+    return RestartReason.IMAGE_CHANGED in restart.reasons or live_configuration(live, observed) is not None
 
 
 def _explain(workload: Workload, live: Child, observed: Observed) -> Restart:

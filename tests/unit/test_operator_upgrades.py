@@ -81,6 +81,23 @@ def test_an_operator_that_has_just_begun_takes_no_open_market_for_closed(world: 
     assert set(world.make_pass().by_instance.values()) == {Decision.WAIT_FOR_CLOSE}
 
 
+def test_an_analyzer_that_waits_for_its_first_tick_is_no_closed_market(world: World) -> None:
+    with_policy(world, session=2.0)
+    world.report(ANALYZER, {"symbols": 0.0})
+    world.settings = PodSettings(image="registry/scanplane:2")
+    assert set(world.make_pass().by_instance.values()) == {Decision.WAIT_FOR_CLOSE}
+    assert world.status("Market/us-stocks")["session"] == "regular"
+
+
+def test_an_edit_does_not_wait_where_nobody_can_read_any_more_what_ran_before(world: World) -> None:
+    with_policy(world, session=2.0)
+    (name,) = (name for name in world.names("ConfigMap") if ANALYZER in name)
+    world.delete(f"ConfigMap/{name}")
+    world.patch("Scanner/gappers", where="price >= 9.0")
+    world.settle()
+    assert world.rolled() == [ANALYZER]
+
+
 def test_an_analyzer_that_serves_nobody_holds_up_no_upgrade(world: World) -> None:
     with_policy(world, session=2.0)
     world.forget_operator()

@@ -8,7 +8,7 @@ from scanplane.engine.sessions import Session
 __all__ = ["figures_of", "totals_of"]
 
 _SESSIONS = {Session.CLOSED: 0.0, Session.PREMARKET: 1.0, Session.REGULAR: 2.0, Session.POSTMARKET: 3.0}
-"""What the operator knows an open market by."""
+"""What the operator knows an open market by. Before its first tick an analyzer knows no session, and says none."""
 
 _LATEST = frozenset({"last_signal_unix_seconds"})
 """Of several partitions the latest counts."""
@@ -33,7 +33,8 @@ def figures_of(
     for figures in each:
         _add(summed, figures)
     summed["tick_unix_seconds"] = min(figures["tick_unix_seconds"] for figures in each)
-    summed["session"] = max(figures["session"] for figures in each)
+    if sessions := [figures["session"] for figures in each if "session" in figures]:
+        summed["session"] = max(sessions)
     scanners: dict[str, dict[str, float]] = {}
     for work in works:
         if work.engine is not None:
@@ -68,6 +69,6 @@ def _figures(work: PartitionWork) -> dict[str, float]:
         "signals_repeated_total": written.signals_repeated,
         "cache_failures_total": written.failures,
         "tick_unix_seconds": consumption.tick_ns / 1e9,
-        "session": _SESSIONS[engine.session],
+        **({"session": _SESSIONS[engine.session]} if consumption.tick_ns else {}),
         **engine.figures(),
     }
