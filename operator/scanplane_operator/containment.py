@@ -21,6 +21,9 @@ _NAMES = {
 }
 """Lists that the API server merges by this field of their items, so that others may add items of their own."""
 
+_WHOLE = frozenset({"selector", "matchLabels", "podSelector", "namespaceSelector"})
+"""Maps that the API server takes as a whole: what somebody adds to a Service's selector leaves it without endpoints."""
+
 _UNITS = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -57,6 +60,8 @@ def quantity(text: str) -> Decimal | None:
 
 def contains(there: object, wanted: object, key: str = "") -> bool:
     """Whether *there* holds everything of *wanted*; *key* is the name under which both stand."""
+    if isinstance(wanted, Mapping) and key in _WHOLE:
+        return there == wanted
     if isinstance(wanted, Mapping):
         return isinstance(there, Mapping) and all(
             name in there and contains(there[name], value, name) for name, value in wanted.items()

@@ -79,9 +79,9 @@ class Reconciler:
         log = with_fields(_LOG, namespace=namespace)
         observed = await self._observer.look(namespace, self._reporter.reports(namespace))
         decisions = decisions_of(observed, self._settings)
-        foreign = await self._foreign(decisions, observed)
-        if foreign:
-            observed = msgspec.structs.replace(observed, foreign=foreign)
+        ours, foreign = await self._named_alike(decisions, observed)
+        if ours or foreign:
+            observed = msgspec.structs.replace(observed, children={**observed.children, **ours}, foreign=foreign)
             decisions = decisions_of(observed, self._settings)
         refused = await self._write(decisions, observed, log)
         observed = msgspec.structs.replace(observed, refused=refused)
@@ -113,13 +113,25 @@ class Reconciler:
         self._figures_written_ns.pop(namespace, None)
         self._refused.pop(namespace, None)
 
-    async def _foreign(self, decisions: Decisions, observed: Observed) -> frozenset[ObjectKey]:
-        """Return the objects of others that bear names which we are about to use for the first time."""
-        new = [key for key in map(key_of, decisions.changes.apply) if key not in observed.children]
+    async def _named_alike(
+        self, decisions: Decisions, observed: Observed
+    ) -> tuple[dict[ObjectKey, Child], frozenset[ObjectKey]]:
+        """Look at what bears names which we are about to use for the first time.
+
+        Return what is ours though its label was changed, and the names of what is somebody else's.
+        """
+        new = {key: each for each in decisions.changes.apply if (key := key_of(each)) not in observed.children}
         paths = ((child_path(observed.namespace, key.kind), key.name) for key in new)
-        live = await all_of([self._api.list(path, name=name) for path, name in paths])
-        # one with our label was made in the very moment, by another operator
-        return frozenset(key for key, objects in zip(new, live, strict=True) if not all(map(_is_ours, objects)))
+        found = await all_of([self._api.list(path, name=name) for path, name in paths])
+        ours: dict[ObjectKey, Child] = {}
+        foreign: set[ObjectKey] = set()
+        for (key, manifest), objects in zip(new.items(), found, strict=True):
+            for live in objects:
+                if _owners(live) & _owners(manifest):
+                    ours[key] = {"apiVersion": manifest["apiVersion"], "kind": key.kind, **live}
+                elif not _is_ours(live):  # one with our label was made in the very moment, by another operator
+                    foreign.add(key)
+        return ours, frozenset(foreign)
 
     async def _write(self, decisions: Decisions, observed: Observed, log: FieldsAdapter) -> dict[ObjectKey, str]:
         """Write everything that can be written; return what was refused, with the reason."""
@@ -218,9 +230,13 @@ def _is_ours(live: Child) -> bool:
     return (live["metadata"].get("labels") or {}).get(MANAGED_BY) == FIELD_MANAGER
 
 
+def _owners(document: Child) -> set[str]:
+    return {str(each.get("uid")) for each in document["metadata"].get("ownerReferences") or ()}
+
+
 def _gateway_url(namespace: str, rollouts: Iterable[Rollout]) -> str:
-    """Return where the gateway is reached in the cluster; empty where there is none."""
-    configurations = (rollout.workload.configuration for rollout in rollouts)
+    """Return where the gateway is reached in the cluster; empty where there is none, or no pod of it is asked for."""
+    configurations = (each.workload.configuration for each in rollouts if each.workload.deployment["spec"]["replicas"])
     gateways = (each for each in configurations if isinstance(each, GatewayConfiguration))
     return next((f"http://{object_name(each)}.{namespace}:{each.port}" for each in gateways), "")
 

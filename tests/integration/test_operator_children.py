@@ -106,6 +106,23 @@ def test_a_child_that_somebody_changed_is_mended(operator_cluster: OperatorClust
     wait_until(lambda: attentive.records(containing="mended", namespace=site.namespace), "the log tells it")
 
 
+def test_what_somebody_adds_to_a_selector_goes_and_a_label_that_was_taken_away_comes_back(
+    operator_cluster: OperatorCluster, attentive: OperatorProcess
+) -> None:
+    site = operator_cluster.site(*namespace_of_everything())
+    site.wait_ready()
+    labelled = children(site)
+    before, selector = site.revisions(), site.get("Service", "scanplane-gateway")["spec"]["selector"]
+    for kind, name in children(site):
+        site.patch(kind, name, metadata={"labels": {"app.kubernetes.io/managed-by": "Helm"}})
+    site.patch("Service", "scanplane-gateway", spec={"selector": {"nobody": "has-this"}})
+    wait_until(lambda: site.get("Service", "scanplane-gateway")["spec"]["selector"] == selector, "the selector", 10)
+    wait_until(lambda: children(site) == labelled, "the labels", 10)
+    attentive.wait_passes(site.namespace, 2)
+    site.wait_ready()
+    assert site.revisions() == before
+
+
 def test_a_deleted_resource_takes_its_children_and_nothing_else(
     operator_cluster: OperatorCluster, attentive: OperatorProcess
 ) -> None:

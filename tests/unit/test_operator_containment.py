@@ -83,3 +83,9 @@ OBJECTS = some.dictionaries(some.sampled_from("abc"), PLAIN)
 @given(OBJECTS, OBJECTS)
 def test_what_was_applied_is_there(there: dict[str, object], wanted: dict[str, object]) -> None:
     assert contains(apply_manifest(there, {}, wanted), wanted)
+
+
+@pytest.mark.parametrize("name", ["selector", "matchLabels", "podSelector"])
+def test_a_selector_is_a_whole(name: str) -> None:
+    assert contains({"spec": {name: {"a": "1"}, "other": 1}}, {"spec": {name: {"a": "1"}}})
+    assert not contains({"spec": {name: {"a": "1", "b": "2"}}}, {"spec": {name: {"a": "1"}}})
