@@ -237,6 +237,17 @@ NOTES: list[tuple[dict[str, object], Callable[[str, str], bool]]] = [
         {"bundled.rabbitmq.enabled": False, "bundled.redis.enabled": False, "namespaces": ["default"]},
         lambda told, _: "bundled" not in told and "generic scanplane-services -n default" in told,
     ),
+    (
+        {"bundled.redis.enabled": False},
+        lambda told, there: (
+            "generic scanplane-services" not in told
+            and f"generic scanplane-cache -n {there} --from-file=cacheUrl=" in told
+        ),
+    ),
+    (
+        {"bundled.rabbitmq.enabled": False},
+        lambda told, _: "broker: {urlSecretRef: {name: scanplane-broker, key: brokerUrl}}" in told,
+    ),
     ({"simulator.enabled": True}, lambda told, _: "plays the US market of 2014-03-26" in told),
     ({"scope": "Cluster"}, lambda told, _: "serves every namespace" in told),
 ]

@@ -371,3 +371,18 @@ def test_the_release_fits_into_the_secret_that_helm_keeps_it_in() -> None:
     packed = sum(len(path.read_bytes()) for path in CHART.rglob("*") if path.is_file())
     rendered = len(json.dumps(render(EVERYTHING)))
     assert len(base64.b64encode(b"x" * (packed + rendered))) < 1024 * 1024, "even uncompressed"
+
+
+def texts(value: object) -> list[object]:
+    """Return every namespace, name and value of an environment variable in a manifest."""
+    if isinstance(value, dict):
+        own = [value[key] for key in ("namespace", "name", "value") if key in value and "properties" not in value]
+        return own + [found for each in value.values() for found in texts(each)]
+    return [found for each in value for found in texts(each)] if isinstance(value, list) else []
+
+
+def test_names_that_look_like_numbers_stay_names() -> None:
+    values = {**EVERYTHING, "operator.priorityClassName": "1", "image.pullSecrets[0]": "2"}
+    for manifest in render(values, namespace="2024"):
+        if manifest["kind"] not in {"CustomResourceDefinition", "PrometheusRule"}:
+            assert [each for each in texts(manifest) if not isinstance(each, str | dict)] == [], manifest["metadata"]

@@ -24,7 +24,7 @@ capabilities: {drop: [ALL]}
   spec:
     accessModes: [ReadWriteOnce]
     {{- with .persistence.storageClassName }}
-    storageClassName: {{ . }}
+    storageClassName: {{ . | quote }}
     {{- end }}
     resources:
       requests: {storage: {{ .persistence.size }}}
