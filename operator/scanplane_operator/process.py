@@ -18,8 +18,9 @@ from scanplane import __version__
 from scanplane.resources.common import API_VERSION
 from scanplane.resources.kinds import KINDS
 from scanplane.roles.backoff import Backoff
+from scanplane.telemetry.listening import EVERY_INTERFACE, ListenError, bind
 from scanplane.telemetry.logs import configure_logging, flush_logging
-from scanplane.telemetry.server import ListenError, Probes, bind, serve_probes
+from scanplane.telemetry.server import Probes, serve_probes
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 from scanplane_operator.api import Api, ApiError, ApiUnavailableError, connect
 from scanplane_operator.definitions import OPENAPI_PATH, outdated
@@ -77,7 +78,7 @@ async def _until_signal(settings: Settings) -> None:
 async def run_operator(settings: Settings, stop: asyncio.Event) -> None:
     """Run the operator until *stop* is set. Raises ListenError, ApiUnavailableError."""
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(bind("0.0.0.0", settings.status_port, option="SCANPLANE_STATUS_PORT"))  # noqa: S104
+        listener = stack.enter_context(bind(EVERY_INTERFACE, settings.status_port, option="SCANPLANE_STATUS_PORT"))
         api = await stack.enter_async_context(connect())
         session = await stack.enter_async_context(aiohttp.ClientSession())
         telemetry = stack.enter_context(start_telemetry(_telemetry_settings()))

@@ -15,7 +15,7 @@ from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import QuoteRow
 from scanplane.roles.interface import RoleInputError, SecretMissingError
-from scanplane.telemetry.server import ListenError
+from scanplane.telemetry.listening import ListenError
 from scanplane.telemetry.status import Phase, RoleStatus
 from support.gateway import (
     NAMESPACE,

@@ -10,7 +10,8 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from scanplane.resources.data_plane import LogLevel
-from scanplane.telemetry.server import Probes, bind, serve_probes
+from scanplane.telemetry.listening import bind
+from scanplane.telemetry.server import Probes, serve_probes
 from scanplane_operator.api import Api
 from scanplane_operator.liveness import Heart
 from scanplane_operator.loops import LoopState, NamespaceLoops

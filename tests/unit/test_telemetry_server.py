@@ -6,7 +6,8 @@ import pytest
 
 from scanplane.telemetry.lag import LagProbe
 from scanplane.telemetry.latency import LatencyHistogram
-from scanplane.telemetry.server import Check, ListenError, Probes, bind, serve_probes
+from scanplane.telemetry.listening import EVERY_INTERFACE, ListenError, bind
+from scanplane.telemetry.server import Check, Probes, serve_probes
 
 
 class Answers:
@@ -122,3 +123,14 @@ async def test_the_lag_probe_beats_and_records() -> None:
     beating.cancel()
     assert beats.snapshot().count == 1
     assert probe.silent_ns < 30_000_000_000
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_every_interface_is_also_those_of_ipv6(address: str) -> None:
+    if ":" in address and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with (
+        bind(EVERY_INTERFACE, 0) as listener,
+        socket.create_connection((address, listener.getsockname()[1]), 5) as client,
+    ):
+        assert client.getpeername()[0] == address

@@ -127,8 +127,6 @@ def _container(
             _SECRETS_FOLDER,
             "--files",
             _FILES_FOLDER,
-            "--status-host",
-            "0.0.0.0",  # noqa: S104  # a pod's own address, which nobody knows beforehand
             "--status-port",
             str(STATUS_PORT),
         ],

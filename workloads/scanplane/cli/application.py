@@ -13,6 +13,7 @@ import typer
 from scanplane import __version__
 from scanplane.cli.watch import watch
 from scanplane.simulator.command import simulate
+from scanplane.telemetry.listening import EVERY_INTERFACE
 
 __all__ = ["application", "main"]
 
@@ -144,7 +145,9 @@ def run(
     ],
     secrets: Annotated[Path, typer.Option(help="Folder of Secrets: <name>/<key>.")] = Path("secrets"),
     files: Annotated[Path, typer.Option(help="Where relative paths in the configuration start from.")] = Path(),
-    status_host: Annotated[str, typer.Option(help="Address of /metrics, /healthz, /readyz and /status.")] = "0.0.0.0",  # noqa: S104  # the kubelet asks from outside of the pod
+    status_host: Annotated[
+        str, typer.Option(help="Address of /metrics, /healthz, /readyz and /status; * is every one.")
+    ] = EVERY_INTERFACE,
     status_port: Annotated[int, typer.Option(help="Port of the same; 0 takes a free one.", min=0, max=65535)] = 9464,
     logs: Annotated[Literal["auto", "json", "terminal"], typer.Option(help="How log lines look.")] = "auto",
 ) -> None:

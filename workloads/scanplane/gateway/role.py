@@ -11,7 +11,7 @@ from scanplane.gateway.following import CacheFollower
 from scanplane.gateway.hub import Hub
 from scanplane.gateway.publishing import Publisher
 from scanplane.gateway.quotes import QuotePoller
-from scanplane.gateway.server import EVERY_INTERFACE, GatewayServer, open_listener
+from scanplane.gateway.server import GatewayServer, open_listener
 from scanplane.gateway.session import SessionRules
 from scanplane.gateway.stream import Stream
 from scanplane.gateway.tokens import TokenError, Tokens
@@ -20,6 +20,7 @@ from scanplane.plan.configuration import GatewayConfiguration, configuration_has
 from scanplane.roles.interface import RoleInputError, RoleServices
 from scanplane.roles.lifecycle import Lifecycle, LifecycleRole
 from scanplane.roles.tasks import TaskScope
+from scanplane.telemetry.listening import EVERY_INTERFACE
 from scanplane.telemetry.setup import Telemetry
 from scanplane.telemetry.status import Phase, RoleStatus
 

@@ -1,7 +1,6 @@
 """One port for everything: uvicorn for HTTP, and the stream's own protocol for what is upgraded to WebSocket."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,9 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scanplane.gateway.stream import Stream
-from scanplane.telemetry.server import bind
+from scanplane.telemetry.listening import bind
 
-__all__ = ["EVERY_INTERFACE", "GatewayServer", "open_listener"]
-
-EVERY_INTERFACE = ""
-"""Listen on every interface, IPv6 too where the machine has it."""
+__all__ = ["GatewayServer", "open_listener"]
 
 _BACKLOG = 1024
 _SILENT_SECONDS = 30
@@ -43,15 +39,7 @@ class _Server(uvicorn.Server):
 
 def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens on *host* and *port* (0 takes a free one). Raises ListenError."""
-    option = "spec.gateway.port of the DataPlane"
-    if host != EVERY_INTERFACE:
-        return bind(host, port, option=option)
-    with contextlib.suppress(OSError):
-        if socket.has_dualstack_ipv6():
-            listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
-            listener.settimeout(0)
-            return listener
-    return bind("0.0.0.0", port, option=option)  # noqa: S104  # clients come from outside of the pod
+    return bind(host, port, option="spec.gateway.port of the DataPlane", backlog=_BACKLOG)
 
 
 class GatewayServer:

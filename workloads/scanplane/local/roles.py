@@ -13,11 +13,10 @@ from scanplane.plan.configuration import (
     RoleConfiguration,
 )
 from scanplane.roles.interface import Role, RoleServices
+from scanplane.telemetry.listening import EVERY_INTERFACE
 from scanplane.telemetry.setup import Telemetry
 
-__all__ = ["EVERY_INTERFACE", "make_role"]
-
-EVERY_INTERFACE = ""
+__all__ = ["make_role"]
 
 
 def make_role(

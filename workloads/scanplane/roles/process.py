@@ -40,9 +40,10 @@ from scanplane.roles.secrets import DirectorySecrets
 from scanplane.roles.signals import StopSignals, catch_stop_signals
 from scanplane.roles.tasks import TaskScope
 from scanplane.telemetry.lag import LagProbe
+from scanplane.telemetry.listening import EVERY_INTERFACE, ListenError, bind
 from scanplane.telemetry.logs import LogStyle, configure_logging, flush_logging, with_fields
 from scanplane.telemetry.redaction import redact
-from scanplane.telemetry.server import Check, ListenError, Probes, bind, serve_probes
+from scanplane.telemetry.server import Check, Probes, serve_probes
 from scanplane.telemetry.setup import Telemetry, TelemetrySettings, start_telemetry
 
 __all__ = ["EXIT_BAD_INPUT", "EXIT_FAILED", "EXIT_OK", "MakeRole", "ProcessSettings", "run_role_process"]
@@ -67,7 +68,7 @@ class ProcessSettings(Struct, frozen=True, kw_only=True):
     configuration: Path
     secrets: Path
     files: Path = Path()
-    status_host: str = "0.0.0.0"  # noqa: S104  # the kubelet and Prometheus ask from outside of the pod
+    status_host: str = EVERY_INTERFACE  # the kubelet and Prometheus ask from outside of the pod
     status_port: int = 9464
     log_style: LogStyle = LogStyle.AUTO
 

@@ -20,11 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-__all__ = ["Check", "ListenError", "Probes", "StatusServer", "bind", "serve_probes"]
-
-
-class ListenError(Exception):
-    """The server can't listen where it was told to; the text says why and what to write instead."""
+__all__ = ["Check", "Probes", "StatusServer", "serve_probes"]
 
 
 class Check(Struct, frozen=True):
@@ -67,23 +63,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def bind(host: str, port: int, *, option: str = "--status-port") -> socket.socket:
-    """Return a socket bound to *host* and *port* (0 takes a free one). Raises ListenError."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-        raise ListenError(
-            f"can't listen on {host}:{port}: {reason}; choose another port with {option}, or 0 for a free one"
-        ) from error
-    listener.settimeout(0)
-    return listener
 
 
 def _verdict(checks: Sequence[Check]) -> Response:
