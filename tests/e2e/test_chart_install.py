@@ -8,6 +8,7 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from support.scanners_namespace import KINDS, ScannersNamespace, restricted_name
 
 pytestmark = [pytest.mark.server, pytest.mark.journey]
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PATIENCE_S = 180.0
 UNTIL_THE_FIRST = {"scanplane_operator_restarts_total"}
 """A counter by reason is there once there was a reason."""
@@ -162,3 +164,28 @@ def test_from_install_to_boards_and_through_upgrade_and_removal(installation: In
     installation.wait_for_new_board()
     installation.wait_all_ready()
     say(f"installed again: boards move {time.monotonic() - begun:.1f} s later, with the same resources")
+
+
+def test_the_commands_of_the_readme_on_its_own_examples(installation: Installation) -> None:
+    """As README and docs/installation.md have them; only the provider is the simulated one."""
+    installation.helm("install")
+    key = installation.get("secret/scanplane-simulator")["data"]["apiKey"]
+    installation.kubectl("create", "secret", "generic", "massive", f"--from-literal=apiKey={b64decode(key).decode()}")
+    place = f"scanplane-simulator.{installation.namespace}:8765"
+    simulated = f'\n    endpoint: "ws://{place}"\n    restEndpoint: "http://{place}"\n    feed: RealTime '
+    text = re.sub(r"\n    feed: RealTime ", simulated, (EXAMPLES / "us-stocks.yaml").read_text())
+    assert place in text
+    installation.kubectl("apply", "-f", "-", "-f", str(EXAMPLES / "scanners"), document=text)
+    installation.kubectl("wait", "feed/massive", "--for=condition=Ready", "--timeout=120s", patience_s=130)
+    installation.wait_for_new_board()
+    installation.wait_all_ready()
+    assert len(installation.pods("analyzer-us-stocks-0")) == len(("the one that works", "its standby"))
+
+    before = installation.revisions()
+    patch = '{"spec":{"massive":{"feed":"Delayed"}}}'
+    installation.kubectl("patch", "feed", "massive", "--type", "merge", "-p", patch)
+    installation.kubectl("wait", "feed/massive", "--for=condition=Ready", "--timeout=120s", patience_s=130)
+    after = installation.revisions()
+    assert {name for name in after if after[name] != before.get(name)} == {"listener-massive", "analyzer-us-stocks-0"}
+    assert any("FeedChanged (Feed/massive edited)" in line for line in installation.events("FeedChanged"))
+    say(installation.kubectl("get", "feeds,markets,subscriptions,scanners"))

@@ -119,22 +119,18 @@ def test_a_rollback_stands_until_the_next_change(scanners: ScannersNamespace) ->
 
 def test_a_deleted_workload_and_a_deleted_configuration_come_back(scanners: ScannersNamespace) -> None:
     deployment = scanners.get("deployment/scanplane-gateway")
-    scanners.kubectl("delete", "deployment/scanplane-gateway", "--wait=false")
-    scanners.kubectl("delete", "service/scanplane-gateway")
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    configuration = next(each["configMap"]["name"] for each in volumes if each["name"] == "configuration")
+    doomed = ("deployment/scanplane-gateway", "service/scanplane-gateway", f"configmap/{configuration}")
+    old = {scanners.get(each)["metadata"]["uid"] for each in doomed}
+    scanners.kubectl("delete", *doomed, "--wait=false")
 
     def is_back() -> bool:
-        found = scanners.cluster.try_kubectl(
-            "--namespace",
-            scanners.namespace,
-            "get",
-            "deployment,service",
-            "--selector=app.kubernetes.io/component=gateway",
-            "--output",
-            "jsonpath={.items[*].metadata.uid}",
-        ).stdout.split()
-        return len(found) == 2 and deployment["metadata"]["uid"] not in found
+        query = ("--namespace", scanners.namespace, "get", *doomed, "--output", "jsonpath={.items[*].metadata.uid}")
+        found = set(scanners.cluster.try_kubectl(*query).stdout.split())
+        return len(found) == len(doomed) and not found & old
 
-    wait_until(is_back, "both come back", patience_s=20)
+    wait_until(is_back, "all of it comes back", patience_s=20)
     scanners.wait_ready("dataplane/default")
 
 

@@ -99,6 +99,20 @@ EDITS: list[tuple[str, Edit, set[str], str]] = [
         {"listener-other"},
         "CredentialsRotated",
     ),
+    (
+        "the cache's password",
+        lambda site: site.apply(
+            secret("services", {**SECRET_VALUES["services"], "cacheUrl": "redis://:another@cache:6379/0"})
+        ),
+        {ANALYZER, LISTENER, GATEWAY, "listener-other", "analyzer-other-0"},
+        "CredentialsRotated",
+    ),
+    (
+        "a client's token",
+        lambda site: site.apply(secret("clients", {"trader": "another-token-0815"})),
+        {GATEWAY},
+        "CredentialsRotated",
+    ),
 ]
 
 
