@@ -22,7 +22,7 @@ from pathlib import Path
 from support.kubernetes_build import kubernetes_binary, say, scanplane_cache
 from support.wheels import wheelhouse
 
-__all__ = ["Image", "ImageNames", "image_names", "previous_image", "project_image", "server_images"]
+__all__ = ["Image", "ImageNames", "image_names", "made_anew", "previous_image", "project_image", "server_images"]
 
 Report = Callable[[str], None]
 
@@ -85,6 +85,27 @@ def project_image(report: Report = say) -> Image:
     Raises RuntimeError with the end of a program's output when it can't be made.
     """
     return _image_of(REPOSITORY, "scanplane", report)
+
+
+def made_anew(report: Report = say) -> tuple[str, int]:
+    """Make the image of this checkout without any cached step; return its id and its size in bytes, unpacked.
+
+    Raises RuntimeError with the end of a program's output when it can't be made.
+    """
+    with _only_one(), tempfile.TemporaryDirectory(prefix="scanplane-image-") as temporary:
+        folder = Path(temporary)
+        image = Image((f"localhost/scanplane-anew:{folder.name.rpartition('-')[2]}",), folder / "anew.tar")
+        _copy_context(REPOSITORY, folder / "context", wheelhouse(REPOSITORY, PYTHON, report))
+        _build(
+            str(folder / "context/images/Containerfile"),
+            folder / "context",
+            {"BASE": _base(report)},
+            image,
+            "--no-cache",
+        )
+        found = _buildah("images", "--no-trunc", "--quiet", image.names[0]).strip()
+        _buildah("rmi", image.names[0])
+        return found, image.archive.stat().st_size
 
 
 def previous_image(source: Path, report: Report = say) -> Image:
@@ -197,6 +218,7 @@ def _root_file_system(name: str, report: Report) -> Iterator[Path]:
 def _copy_context(source: Path, context: Path, wheels: Path) -> None:
     """Copy what the Containerfile needs; wheels are linked where the file system allows it."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    context.mkdir(exist_ok=True)
     for name in CONTEXT:
         part = source / name
         if part.is_dir():
@@ -213,12 +235,12 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _build(recipe: str, context: Path, arguments: Mapping[str, str], image: Image) -> None:
+def _build(recipe: str, context: Path, arguments: Mapping[str, str], image: Image, *more: str) -> None:
     """Build *recipe* in *context* under the first of the image's names, and write its archive."""
     name = image.names[0]
     options = [option for key, value in arguments.items() for option in ("--build-arg", f"{key}={value}")]
     # The same time for every file, so that layers which hold the same are the same.
-    options += ["--isolation", "chroot", "--network", "host", "--layers", "--timestamp", "0", "--quiet"]
+    options += ["--isolation", "chroot", "--network", "host", "--layers", "--timestamp", "0", "--quiet", *more]
     _buildah("build", *options, "--file", recipe, "--tag", name, str(context))
     part = image.archive.with_suffix(".part")
     part.unlink(missing_ok=True)
