@@ -108,6 +108,12 @@ EDITS: list[tuple[str, Edit, set[str], str]] = [
         "CredentialsRotated",
     ),
     (
+        "who may read the gateway",
+        lambda site: site.edit("DataPlane", "default", gateway={"tokensSecretRef": {"name": "clients"}}),
+        {GATEWAY},
+        "DataPlaneChanged",
+    ),
+    (
         "a client's token",
         lambda site: site.apply(secret("clients", {"trader": "another-token-0815"})),
         {GATEWAY},
