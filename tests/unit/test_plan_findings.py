@@ -67,6 +67,32 @@ spec:
   symbols: ["*"]
   delivery: {timeToLive: 10s}
 """
+TWO_SPELLINGS = """
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {name: one}
+spec: {provider: Massive, massive: {feed: RealTime, apiKeySecretRef: {name: massive, key: apiKey}}, maxConnections: 2}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Feed
+metadata: {name: two}
+spec: {provider: Massive, massive: {feed: RealTime, apiKeySecretRef: {name: massive, key: apiKey}}, maxConnections: 2}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Market
+metadata: {name: crypto}
+spec: {assetClass: Crypto}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: aa}
+spec: {feedRef: {name: one}, marketRef: {name: crypto}, channels: [Trades], symbols: [BTC-USD]}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {name: zz}
+spec: {feedRef: {name: two}, marketRef: {name: crypto}, channels: [Trades], symbols: ["ETH-USD", "X:BTC-USD"]}
+"""
 
 CASES = [
     pytest.param(
@@ -156,6 +182,14 @@ CASES = [
         "symbols Subscription 'us-stocks-seconds' already brings SecondAggregates of its symbols to this Market from Feed "
         "'massive', and both together would be counted twice: take each symbol from one Feed",
         id="the same from two feeds",
+    ),
+    pytest.param(
+        TWO_SPELLINGS,
+        "Subscription/zz",
+        Reason.OVERLAPPING_FEEDS,
+        "symbols Subscription 'aa' already brings Trades of X:BTC-USD to this Market from Feed 'one', and both together "
+        "would be counted twice: take each symbol from one Feed",
+        id="the same from two feeds in two spellings",
     ),
     pytest.param(
         US_STOCKS + SECOND_MARKET,

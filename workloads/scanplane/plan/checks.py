@@ -1,11 +1,11 @@
 """What makes a DataPlane, Feed, Market or Subscription acceptable; connections and Scanners have modules of their own."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scanplane.features.catalogue import CHANNELS
 from scanplane.marketdata.channels import AssetClass, Channel
-from scanplane.marketdata.massive_channels import delay_of, symbol_limit, unsupported_channels
+from scanplane.marketdata.massive_channels import canonical_symbol, delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
 from scanplane.plan.calendars import CALENDARS
 from scanplane.plan.configuration import config_map_keys
@@ -186,7 +186,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
             continue
         _check_asset_class(market, other, spec.feed_ref.name, acceptance, judgement)
         if other.spec.market_ref.name == spec.market_ref.name:
-            _check_overlap(subscription, other, judgement)
+            _check_overlap(market.spec.asset_class, subscription, other, judgement)
             _check_delivery(spec.delivery, other, judgement)
     return judgement.findings
 
@@ -232,14 +232,16 @@ def _check_asset_class(
         )
 
 
-def _check_overlap(subscription: Subscription, other: Subscription, judgement: Judgement) -> None:
-    """Two feeds that bring the same events to one market would be counted twice."""
+def _check_overlap(
+    asset_class: AssetClass, subscription: Subscription, other: Subscription, judgement: Judgement
+) -> None:
+    """Two feeds that bring the same events to one market would be counted twice, however their symbols are spelled."""
     mine, theirs = subscription.spec, other.spec
     if mine.feed_ref.name == theirs.feed_ref.name:
         return
     channels = [channel for channel in mine.channels if channel in theirs.channels]
     everything = "*" in mine.symbols or "*" in theirs.symbols
-    symbols = sorted(set(mine.symbols) & set(theirs.symbols) - {"*"})
+    symbols = sorted(_canonical(asset_class, mine.symbols) & _canonical(asset_class, theirs.symbols))
     if channels and (everything or symbols):
         what = "its symbols" if everything else symbols[0]
         judgement.refuse(
@@ -248,6 +250,10 @@ def _check_overlap(subscription: Subscription, other: Subscription, judgement: J
             f"Subscription '{other.metadata.name}' already brings {channels[0]} of {what} to this Market from Feed "
             f"'{theirs.feed_ref.name}', and both together would be counted twice: take each symbol from one Feed",
         )
+
+
+def _canonical(asset_class: AssetClass, symbols: Iterable[str]) -> set[str]:
+    return {canonical_symbol(asset_class, symbol) for symbol in symbols}
 
 
 def _check_delivery(delivery: Delivery | None, other: Subscription, judgement: Judgement) -> None:
