@@ -219,6 +219,11 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, key: str,
     assert [(finding.reason, str(finding)) for finding in found] == [(reason, message)]
 
 
+def test_a_duration_in_another_unit_is_no_contradiction() -> None:
+    text = US_STOCKS + SECOND_DELIVERY.replace("10s", "5000ms")
+    assert not errors_of(plan(inventory_of(text)).findings)
+
+
 def feeds_of_one_account(*names: str, key: str = "apiKey", asset_class: str = "Stocks", connections: int = 1) -> str:
     """Return Feeds of one API key, each with a Market and a Subscription of its own, all of the Feed's name."""
     return "---".join(

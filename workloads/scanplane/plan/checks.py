@@ -12,7 +12,7 @@ from scanplane.plan.configuration import config_map_keys
 from scanplane.plan.connection_checks import check_connection, check_connections_that_run
 from scanplane.plan.inventory import Finding, Home, Reason
 from scanplane.plan.services import DEFAULT_NAME, is_there, services_named
-from scanplane.resources.common import SecretKeyReference
+from scanplane.resources.common import SecretKeyReference, duration_ns
 from scanplane.resources.data_plane import DataPlane
 from scanplane.resources.feed import Feed
 from scanplane.resources.kinds import Kind
@@ -266,13 +266,18 @@ def _check_delivery(delivery: Delivery | None, other: Subscription, judgement: J
         ("publisherConfirms", delivery.publisher_confirms, other.spec.delivery.publisher_confirms),
         ("batchDelay", delivery.batch_delay, other.spec.delivery.batch_delay),
     ):
-        if mine is not None and theirs is not None and mine != theirs:
+        if mine is not None and theirs is not None and _meant(mine) != _meant(theirs):
             judgement.refuse(
                 Reason.CONFLICTING_DELIVERY,
                 f"spec.delivery.{path}",
                 f"{_shown(mine)} contradicts {_shown(theirs)} in Subscription '{other.metadata.name}' to the same Market: "
                 "write the same, or leave one out",
             )
+
+
+def _meant(value: str | int) -> int:
+    """Return what a bound means, a duration in nanoseconds: 5s and 5000ms are the same."""
+    return duration_ns(value) if isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:
