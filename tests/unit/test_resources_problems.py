@@ -14,6 +14,8 @@ from support.resource_documents import AGREED, document
 FEED = document("Feed", "provider: Massive\nmassive: {feed: RealTime, apiKeySecretRef: {name: massive, key: apiKey}}")
 SCANNER = document("Scanner", "marketRef: {name: us-stocks}\nboard: {rankBy: volume}")
 
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: probe\nstringData: {apiKey: x}\n"
+
 
 def told(text: str) -> list[str]:
     return [str(problem) for problem in parse_documents([SourceText("f.yaml", textwrap.dedent(text))]).problems]
@@ -207,9 +209,16 @@ def test_a_dump_from_a_cluster_is_read_as_it_is() -> None:
     assert found.resources[0].namespace == "prod"
 
 
-def test_the_same_name_in_two_namespaces_is_no_repetition() -> None:
-    other = FEED.replace("name: probe", "name: probe\n  namespace: b")
-    assert not told(f"{FEED}---\n{other}")
+@pytest.mark.parametrize(("kind", "text"), [("Feed", FEED), ("Secret", SECRET)], ids=["a resource", "a Secret"])
+def test_the_same_name_in_two_namespaces_is_told_because_files_are_run_as_one(kind: str, text: str) -> None:
+    texts = [text.replace("name: probe", f"name: probe\n  namespace: {namespace}") for namespace in ("a", "b")]
+    found = parse_documents([SourceText("a.yaml", texts[0]), SourceText("b.yaml", texts[1])])
+    (problem,) = found.problems
+    assert str(problem) == (
+        f"b.yaml:4:9 metadata.name: {kind} probe is declared in two namespaces; the first is at a.yaml:4; "
+        "give each namespace's files to a command of their own"
+    )
+    assert len(found.resources) + len(found.secrets) == 1
 
 
 def test_a_resource_that_is_wrong_is_declared_all_the_same() -> None:

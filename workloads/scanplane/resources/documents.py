@@ -257,7 +257,7 @@ class _Parsing:
         self.declared: list[Declared] = []
         self.malformed: list[MalformedResource] = []
         self.doubtful: set[Kind] = set()
-        self._seen: dict[tuple[str, str | None, str], Problem] = {}
+        self._seen: dict[tuple[str, str], tuple[Problem, str | None]] = {}
 
     def take(self, document: YamlDocument, root: Node) -> None:
         """Take one document, or one item of a List."""
@@ -324,13 +324,17 @@ class _Parsing:
         self.secrets.append(SecretDocument(name, namespace, secret_values(plain), locator.source.name, position))
 
     def _is_repeated(self, kind: str, namespace: str | None, name: str, locator: _Locator) -> bool:
+        """Tell of a second one of a name; in another namespace too, because what the files declare is run as one namespace."""
         position = locator.at_path(("metadata", "name"))
         here = Problem(file=locator.source.name, line=position.line, column=position.column, message="")
-        first = self._seen.setdefault((kind, namespace, name), here)
+        first, its_namespace = self._seen.setdefault((kind, name), (here, namespace))
         if first is here:
             return False
-        message = f"{kind} {name} is declared twice; the first is at {first.file}:{first.line}"
-        self._report([Finding(("metadata", "name"), message)], locator)
+        how, instead = "twice", ""
+        if namespace != its_namespace:
+            how, instead = "in two namespaces", "give each namespace's files to a command of their own"
+        message = f"{kind} {name} is declared {how}; the first is at {first.file}:{first.line}"
+        self._report([Finding(("metadata", "name"), message, instead)], locator)
         return True
 
     def _report(self, findings: Iterable[Finding], locator: _Locator) -> None:
