@@ -219,6 +219,38 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, key: str,
     assert [(finding.reason, str(finding)) for finding in found] == [(reason, message)]
 
 
+def option_quotes(name: str, contracts: range, feed: str = "massive") -> str:
+    """Return a Subscription to Market us-stocks that takes quotes of made-up contracts."""
+    symbols = ", ".join(f'"O:AAPL251219C{number:08}"' for number in contracts)
+    return f"""
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Subscription
+metadata: {{name: {name}}}
+spec:
+  feedRef: {{name: {feed}}}
+  marketRef: {{name: us-stocks}}
+  channels: [Quotes]
+  symbols: [{symbols}]
+"""
+
+
+def test_subscriptions_of_one_feed_share_what_its_connection_takes() -> None:
+    options = US_STOCKS.replace("assetClass: Stocks", "assetClass: Options").replace("previousClose: Provider, ", "")
+    shared = options + option_quotes("bb", range(600)) + option_quotes("cc", range(100, 1000))
+    running = plan(inventory_of(shared))
+    assert not errors_of(running.findings), "they take 1000 contracts together"
+
+    (refused,) = errors_of(plan(inventory_of(shared + option_quotes("dd", range(999, 1001)))).findings)
+    assert (str(refused.key), refused.reason) == ("Subscription/dd", Reason.TOO_MANY_SYMBOLS)
+    assert str(refused) == (
+        "symbols Massive takes at most 1000 symbols for Quotes of Options over one connection, and it would be 1001 from Feed "
+        "'massive' together with 'bb', 'cc': name fewer"
+    )
+    more = inventory_of(shared + option_quotes("aa", range(1, 1001)), last_good=running.accepted)
+    assert [str(each.key) for each in errors_of(plan(more).findings)] == ["Subscription/aa"], "who runs goes on"
+
+
 def test_a_duration_in_another_unit_is_no_contradiction() -> None:
     text = US_STOCKS + SECOND_DELIVERY.replace("10s", "5000ms")
     assert not errors_of(plan(inventory_of(text)).findings)

@@ -180,6 +180,7 @@ def check_subscription(subscription: Subscription, acceptance: Acceptance) -> li
     if feed is None or market is None:
         return judgement.findings
     _check_channels(spec, market.spec.asset_class, feed, judgement)
+    _check_symbol_limits(subscription, market.spec.asset_class, feed, acceptance, judgement)
     check_connection(subscription, market.spec.asset_class, feed, acceptance, judgement)
     for other in acceptance.subscriptions.values():
         if other.metadata.name == subscription.metadata.name:
@@ -207,13 +208,37 @@ def _check_channels(spec: SubscriptionSpec, asset_class: AssetClass, feed: Feed,
         return
     for channel, message in unsupported_channels(asset_class, spec.channels, delayed=delay_minutes(feed) > 0).items():
         judgement.refuse(Reason.UNSUPPORTED_CHANNEL, f"spec.channels[{spec.channels.index(channel)}]", message)
+
+
+def _check_symbol_limits(
+    subscription: Subscription, asset_class: AssetClass, feed: Feed, acceptance: Acceptance, judgement: Judgement
+) -> None:
+    """A connection takes so many symbols of some channels, whichever Subscriptions of its Feed ask for them."""
+    if feed.spec.massive is None:
+        return
+    spec = subscription.spec
+    others = [each for each in acceptance.subscriptions.values() if each.spec.feed_ref.name == feed.metadata.name]
     for channel in spec.channels:
         limit = symbol_limit(asset_class, channel)
-        if limit is not None and (len(spec.symbols) > limit or "*" in spec.symbols):
+        if limit is None:
+            continue
+        at_most = f"Massive takes at most {limit} symbols for {channel} of {asset_class}"
+        if len(spec.symbols) > limit or "*" in spec.symbols:
+            judgement.refuse(Reason.TOO_MANY_SYMBOLS, "spec.symbols", f"{at_most}: name the ones you need")
+            continue
+        sharing = [
+            each
+            for each in others
+            if each.metadata.name != subscription.metadata.name and channel in each.spec.channels
+        ]
+        asked = len(set(spec.symbols).union(*(each.spec.symbols for each in sharing)))
+        if asked > limit:
+            names = ", ".join(f"'{each.metadata.name}'" for each in sharing)
             judgement.refuse(
                 Reason.TOO_MANY_SYMBOLS,
                 "spec.symbols",
-                f"Massive takes at most {limit} symbols for {channel} of {asset_class}: name the ones you need",
+                f"{at_most} over one connection, and it would be {asked} from Feed '{feed.metadata.name}' together with "
+                f"{names}: name fewer",
             )
 
 
