@@ -24,6 +24,7 @@ BAD = [
     ("Feed/massive", {"provider": "Bloomberg"}, "InvalidSpec"),
     ("Feed/massive", {"massive": {"apiKeySecretRef": {"key": "gone"}}}, "SecretNotFound"),
     ("Market/us-stocks", {"calendar": "MOON"}, "UnknownCalendar"),
+    ("Market/us-stocks", {"sessions": {"premarket": "10:00"}}, "ConflictingSessions"),
     (
         "Market/us-stocks",
         {"reference": {"freeFloat": "File", "file": {"symbols": "s.csv", "configMapRef": {"name": "gone"}}}},

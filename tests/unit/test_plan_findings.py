@@ -1,10 +1,11 @@
 """What is wrong with a resource becomes a reason and a sentence, and never stops the rest."""
 
+import json
+
 import pytest
 
 from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.channels import Channel
-from scanplane.plan.calendars import CALENDARS
 from scanplane.plan.inventory import Finding, Home, Reason, ResourceKey, Severity
 from scanplane.plan.planner import plan
 from scanplane.resources.kinds import Kind
@@ -154,7 +155,7 @@ CASES = [
         id="a figure that the provider's snapshot lacks",
     ),
     pytest.param(
-        US_STOCKS.replace("assetClass: Stocks", "assetClass: Crypto"),
+        US_STOCKS.replace("assetClass: Stocks", "assetClass: Crypto").replace("  sessions:", "  analyzer: {}\n  #"),
         "Market/us-stocks",
         Reason.REFERENCE_WITHOUT_PROVIDER,
         "reference.previousClose the provider's bulk snapshot is of stocks, not of Crypto: write File or None",
@@ -627,7 +628,36 @@ def test_a_data_plane_of_another_name_is_not_used_and_says_so() -> None:
     assert [finding.reason for finding in planned.findings] == [Reason.NOT_USED]
 
 
-def test_the_table_of_calendars_is_that_of_the_library() -> None:
-    import exchange_calendars  # noqa: PLC0415  # takes a second, and only this test needs it
+HOURS = {
+    ("Stocks", "XNYS", "09:30", "16:00"): [],
+    ("Stocks", None, "09:31", "15:59"): [
+        "sessions.postmarket 15:59 is before the close of XNYS: write 16:00 or later",
+        "sessions.premarket 09:31 is after the open of XNYS: write 09:30 or earlier",
+    ],
+    ("Crypto", None, "00:00", None): [],
+    ("Crypto", None, "00:01", "23:59"): [
+        "sessions.postmarket 23:59 is before the close of 24/7: leave it out",
+        "sessions.premarket 00:01 is after the open of 24/7: leave it out",
+    ],
+    ("Indices", "CMES", "00:00", None): ["sessions.premarket 00:00 is after the open of CMES: leave it out"],
+    ("Indices", "ICE", None, "20:00"): [],
+    ("Indices", "ICE", None, "17:00"): ["sessions.postmarket 17:00 is before the close of ICE: write 18:00 to 20:00"],
+    ("Indices", "ICE", None, "20:01"): [
+        "sessions.postmarket 20:01 is after the next open of ICE: write 18:00 to 20:00"
+    ],
+}
 
-    assert frozenset(exchange_calendars.get_calendar_names(include_aliases=True)) == CALENDARS
+
+@pytest.mark.parametrize("hours", HOURS, ids=str)
+def test_extended_hours_lie_around_the_calendars_own(hours: tuple[str, str, str | None, str | None]) -> None:
+    asset_class, calendar, premarket, postmarket = hours
+    sessions = {"premarket": premarket, "postmarket": postmarket}
+    spec = {
+        "assetClass": asset_class,
+        **({"calendar": calendar} if calendar else {}),
+        "sessions": {session: time for session, time in sessions.items() if time},
+    }
+    market = {"apiVersion": "scanplane.io/v1alpha1", "kind": "Market", "metadata": {"name": "m"}, "spec": spec}
+    found = plan(inventory_of(json.dumps(market))).findings
+    assert [str(finding) for finding in found] == HOURS[hours]
+    assert {finding.reason for finding in found} <= {Reason.CONFLICTING_SESSIONS}

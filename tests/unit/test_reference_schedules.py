@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from scanplane.plan.calendars import CALENDARS
 from scanplane.reference import schedule
 from scanplane.reference.schedule import FOLDER_VARIABLE, Schedule, load_schedule, write_schedules
+
+Instants = NDArray[np.int64]
 
 FIELDS = ("days", "open_ns", "close_ns", "usual_close_ns")
 ASK = """
@@ -58,3 +62,30 @@ def test_what_another_version_made_or_is_damaged_is_not_used(folder: Path, monke
     assert_same(load_schedule("XNYS"), made)
     file.write_bytes(b"PK\x03\x04 cut off")
     assert_same(load_schedule("XNYS"), made)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some calendars of the library use what pandas will drop
+def test_the_planner_s_table_of_calendars_is_what_the_library_can_load() -> None:
+    import exchange_calendars  # noqa: PLC0415  # takes a second, and only this test needs it
+
+    found: dict[str, tuple[int, int] | None] = {}
+    for name in exchange_calendars.get_calendar_names(include_aliases=False):
+        try:
+            made = load_schedule(name)
+        except (NotImplementedError, ValueError):  # the library's Easter and special days do not suit its own pandas
+            continue
+        last_close_ns = np.maximum(made.close_ns, made.usual_close_ns)
+        found[name] = (int(local_minutes(made, made.open_ns).min()), int(local_minutes(made, last_close_ns).max()))
+    names = exchange_calendars.get_calendar_names(include_aliases=True)
+    for name in names:
+        found[name] = found.get(exchange_calendars.resolve_alias(name))
+    assert {name: hours for name, hours in found.items() if hours is not None} == CALENDARS
+
+
+def local_minutes(made: Schedule, instants: Instants) -> Instants:
+    """Return minutes from each day's midnight, exchange local time."""
+    import pandas as pd  # noqa: PLC0415  # as above
+
+    local = pd.DatetimeIndex(instants, tz="UTC").tz_convert(made.time_zone).tz_localize(None)
+    midnights = pd.DatetimeIndex(made.days.astype("datetime64[D]"))
+    return np.asarray((local - midnights) // pd.Timedelta(minutes=1))

@@ -1,17 +1,17 @@
 """One analyzer for each partition of each Market."""
 
 from scanplane.features.catalogue import CHANNELS
-from scanplane.marketdata.channels import AssetClass, Channel
+from scanplane.marketdata.channels import Channel
 from scanplane.marketdata.massive_channels import MASSIVE_REST_ENDPOINT
 from scanplane.marketdata.partitions import Partition
 from scanplane.plan.acceptance import Acceptance
+from scanplane.plan.calendars import hours_of
 from scanplane.plan.checks import delay_minutes, used_files
 from scanplane.plan.configuration import (
     AnalyzerConfiguration,
     BoardConfiguration,
     ReferenceConfiguration,
     ScannerConfiguration,
-    SessionHours,
     SignalConfiguration,
     Stream,
 )
@@ -23,7 +23,7 @@ from scanplane.plan.services import credentials_digest, digest, secret_key, serv
 from scanplane.resources.common import duration_ns
 from scanplane.resources.feed import Feed, MassiveFeed, Provider
 from scanplane.resources.kinds import Kind
-from scanplane.resources.market import Analyzer, Market, Reference, ReferenceFile, ReferenceSource, Sessions
+from scanplane.resources.market import Analyzer, Market, Reference, ReferenceFile, ReferenceSource
 from scanplane.resources.scanner import Order, Scanner
 from scanplane.resources.subscription import Delivery
 
@@ -32,7 +32,6 @@ __all__ = ["analyzer_configurations", "massive_feed_of"]
 _STALE_AFTER_NS = 15 * 10**9
 _STALE_AFTER_MINUTES_NS = 90 * 10**9
 """Minute bars come once a minute and some seconds late."""
-_EXCHANGE_TRADED = {AssetClass.STOCKS, AssetClass.OPTIONS, AssetClass.INDICES}
 
 
 def analyzer_configurations(acceptance: Acceptance) -> list[AnalyzerConfiguration]:
@@ -63,7 +62,7 @@ def _analyzer(acceptance: Acceptance, market: Market, partition: Partition) -> A
     streams = _streams(acceptance, market)
     labels = {stream.feed: _data_label(acceptance.feeds[stream.feed]) for stream in streams}
     silences = {stream.feed: stream.stale_after_ns for stream in streams}
-    hours = _hours(market)
+    hours = hours_of(market)
     reference = _reference(market, massive_feed_of(acceptance, name), acceptance.inventory)
     analyzer = market.spec.analyzer or Analyzer()
     interval_ns = evaluation_interval_ns(market)
@@ -141,14 +140,6 @@ def _data_label(feed: Feed) -> str:
         return "replay"
     minutes = delay_minutes(feed)
     return f"{minutes} min delayed" if minutes else ""
-
-
-def _hours(market: Market) -> SessionHours:
-    sessions = market.spec.sessions or Sessions()
-    default = "XNYS" if market.spec.asset_class in _EXCHANGE_TRADED else "24/7"
-    return SessionHours(
-        calendar=market.spec.calendar or default, premarket=sessions.premarket, postmarket=sessions.postmarket
-    )
 
 
 def _reference(market: Market, massive: MassiveFeed | None, inventory: Inventory) -> ReferenceConfiguration:

@@ -7,7 +7,7 @@ from scanplane.features.catalogue import CHANNELS
 from scanplane.marketdata.channels import AssetClass, Channel
 from scanplane.marketdata.massive_channels import canonical_symbol, delay_of, symbol_limit, unsupported_channels
 from scanplane.plan.acceptance import Acceptance, Judgement, missing_or_refused
-from scanplane.plan.calendars import CALENDARS
+from scanplane.plan.calendars import check_hours
 from scanplane.plan.configuration import config_map_keys
 from scanplane.plan.connection_checks import check_connection, check_connections_that_run
 from scanplane.plan.inventory import Finding, Home, Reason
@@ -77,12 +77,7 @@ def check_market(market: Market, acceptance: Acceptance) -> list[Finding]:
     judgement = Judgement(market)
     _check_services(acceptance, judgement)
     spec = market.spec
-    if spec.calendar is not None and spec.calendar not in CALENDARS:
-        judgement.refuse(
-            Reason.UNKNOWN_CALENDAR,
-            "spec.calendar",
-            f"there is no calendar '{spec.calendar}': write an exchange's MIC such as XNYS, or 24/7",
-        )
+    check_hours(market, judgement)
     reference = spec.reference
     if reference is not None:
         for path, source in (("freeFloat", reference.free_float), ("volumeCurve", reference.volume_curve)):

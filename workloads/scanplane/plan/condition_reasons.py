@@ -86,6 +86,11 @@ _ACCEPTED = (
         FALSE, Reason.UNKNOWN_CALENDAR, "There is no such calendar: write an exchange's MIC such as XNYS, or 24/7."
     ),
     ConditionReason(
+        FALSE,
+        Reason.CONFLICTING_SESSIONS,
+        "`sessions` begin after the calendar's open or end before its close, on some day: the message says what fits.",
+    ),
+    ConditionReason(
         FALSE, Reason.UNSUPPORTED_CHANNEL, "The Feed does not carry that channel for the Market's asset class."
     ),
     ConditionReason(

@@ -83,6 +83,7 @@ class Reason(enum.StrEnum):
     UNSUPPORTED_CHANNEL = "UnsupportedChannel"
     TOO_MANY_SYMBOLS = "TooManySymbols"
     UNKNOWN_CALENDAR = "UnknownCalendar"
+    CONFLICTING_SESSIONS = "ConflictingSessions"
     CONFLICTING_DELIVERY = "ConflictingDelivery"
     CONFLICTING_ASSET_CLASS = "ConflictingAssetClass"
     OVERLAPPING_FEEDS = "OverlappingFeeds"
