@@ -78,6 +78,7 @@ def test_a_secret_alone_can_be_checked(told: Told) -> None:
 
 
 def test_for_a_cluster_more_has_to_be_there(told: Told) -> None:
+    Path("symbols.csv").write_text("symbol,free_float\nAAPL,15e9\n")
     local = DATA_PLANE.replace("  broker:", "  gateway: {}\n#").replace("  cache:", "#")
     assert told.by([local + "---" + MARKET]) == (0, ["2 resources, nothing wrong."], [])
     assert told.by([local + "---" + MARKET], cluster=True) == (
@@ -102,3 +103,22 @@ def test_what_is_wrong_with_a_broker_is_not_told_as_none(told: Told) -> None:
     code, _, errors = told.by([DATA_PLANE.replace("{name: services, key: broker}", "{name: services}")], cluster=True)
     assert code == 2
     assert errors == ["a.yaml:6:26 spec.broker.urlSecretRef.key: is missing", "1 problem."]
+
+
+def test_mistakes_in_reference_files_are_told_like_those_of_resources(told: Told) -> None:
+    Path("symbols.csv").write_text("symbol,free_float\nAAPL,15e9\nBAC,-1\n")
+    market = MARKET.replace("symbols.csv}", "symbols.csv, volumeCurve: curves/c.csv}, volumeCurve: File")
+    other = MARKET.replace("us-stocks", "other").replace("freeFloat", "averageVolume")
+    late = other.replace("{assetClass", "{sessions: {premarket: '10:00'}, assetClass")
+    no_column = "symbols.csv:1: no column average_volume; the header is symbol,free_float"
+    assert told.by([market + "---" + late]) == (
+        2,
+        [],
+        [
+            "a.yaml:5:73 spec.reference.file.symbols: symbols.csv:3 free_float: -1 must be 0 or more",
+            "a.yaml:5:99 spec.reference.file.volumeCurve: curves/c.csv: No such file or directory",
+            "a.yaml:10:31 spec.sessions.premarket: 10:00 is after the open of XNYS: write 09:30 or earlier",
+            f"a.yaml:10:109 spec.reference.file.symbols: {no_column}",
+            "4 problems.",
+        ],
+    )

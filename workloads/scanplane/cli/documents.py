@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scanplane.local.files import InputError, read_sources
-from scanplane.local.world import World, build_world
+from scanplane.local.reference_files import reference_problems
+from scanplane.local.world import World, build_world, in_order
 from scanplane.plan.configuration import configuration_hash, secrets_of
 from scanplane.plan.inventory import Home
 from scanplane.resources.common import API_VERSION
@@ -27,14 +28,19 @@ def validate_files(paths: Sequence[Path], *, cluster: bool = False) -> int:
     """Print everything that is wrong with *paths*, for a cluster if so asked, and return the exit code."""
     home = Home.CLUSTER if cluster else Home.LOCAL
     try:
-        world = build_world(read_sources(paths), os.environ, home=home, assume_inputs=True)
+        sources = read_sources(paths)
+        world = build_world(sources, os.environ, home=home, assume_inputs=True)
     except InputError as error:
         sys.stderr.write(f"scanplane: {error}\n")
         return 2
     for remark in world.remarks:
         sys.stderr.write(f"note: {remark}\n")
-    if world.problems:
-        sys.stderr.write(render_problems(world.problems) + "\n")
+    # on a cluster the files are keys of ConfigMaps or in the image, and need not be here
+    problems = (
+        world.problems if cluster else in_order(sources, (*world.problems, *reference_problems(world.located.values())))
+    )
+    if problems:
+        sys.stderr.write(render_problems(problems) + "\n")
         return 2
     if not world.located and not world.secret_documents:
         kinds = ", ".join(Kind)

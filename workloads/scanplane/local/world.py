@@ -33,7 +33,7 @@ from scanplane.resources.subscription import Subscription
 from scanplane.roles.interface import SecretMissingError
 from scanplane.roles.secrets import MappingSecrets, secret_digests
 
-__all__ = ["NAMESPACE", "WITHHELD", "World", "build_world"]
+__all__ = ["NAMESPACE", "WITHHELD", "World", "build_world", "in_order"]
 
 NAMESPACE = "default"
 WITHHELD = "nothing starts with a DataPlane that is refused or can't be read: mend it first"
@@ -114,7 +114,7 @@ def build_world(
     return World(
         plan=planned,
         secrets=secrets,
-        problems=_in_order(sources, (*documents.problems, *emptied, *more, *errors)),
+        problems=in_order(sources, (*documents.problems, *emptied, *more, *errors)),
         remarks=(*notes, *warnings),
         passed_over=len(notes),
         located=located,
@@ -234,7 +234,7 @@ def _more_problems(malformed: MalformedResource, findings: Iterable[Finding]) ->
     return [problem for problem in problems if problem is not None]
 
 
-def _in_order(sources: Sequence[SourceText], problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def in_order(sources: Sequence[SourceText], problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return *problems* as a reader meets them; those without a place come last."""
     order = {source.name: number for number, source in enumerate(sources)}
     return tuple(sorted(problems, key=lambda each: (order.get(each.file, len(order)), each.line, each.column)))
