@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from scanplane.simulator import prepare_examples
-from scanplane.simulator.prepare_examples import prepare
+from scanplane.simulator.prepare_examples import prepare, prepare_ticks
+from scanplane.simulator.sessions.ticks import TICK_FOLDER, TICK_SYMBOLS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SOURCE = EXAMPLES.parents[1] / "shared" / "data"
+"""LEAN's own files, which are no part of the repository: beside a checkout where they are there at all."""
 
 _DAY = "X 1,XX,10,{volume},1000,True,0.9,1\nY 2,YY,0.5,100,50,False,1,1\n"
 
@@ -66,6 +71,16 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert len(files) == 4 + 3 + 3 + 1 + 2
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="LEAN's files are not beside this checkout, in ../shared/data")
+@pytest.mark.parametrize("symbol", TICK_SYMBOLS)
+def test_the_ticks_that_are_shipped_are_those_of_the_source(tmp_path: Path, symbol: str) -> None:
+    prepare_ticks(SOURCE, tmp_path, symbol)
+    made = {path.name: path.read_bytes() for path in (tmp_path / TICK_FOLDER).iterdir()}
+    shipped = (EXAMPLES / "data" / TICK_FOLDER).glob(f"{symbol.lower()}_*")
+    assert [name for name in sorted(made) if made[name] != (EXAMPLES / "data" / TICK_FOLDER / name).read_bytes()] == []
+    assert sorted(made) == sorted(path.name for path in shipped)
 
 
 def test_a_quote_without_its_other_side_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from scanplane.simulator.sessions.files import DAILY_COLUMNS, QUOTE_COLUMNS, TRA
 from scanplane.simulator.sessions.profile import BUCKET_MINUTES, CURVE_COLUMNS, measure_curve
 from scanplane.simulator.sessions.ticks import TICK_FOLDER, TICK_SYMBOLS
 
-__all__ = ["main", "prepare"]
+__all__ = ["main", "prepare", "prepare_ticks"]
 
 _DAILY_FOLDER = "us-equities-daily"
 _DAYS = ("20140324", "20140325", "20140326")
@@ -79,18 +79,21 @@ def _reference_rows(reference: ReferenceDay) -> Iterator[Sequence[str]]:
         yield symbol, f"{close:.6g}" if close > 0 else "", f"{volume:.0f}" if volume > 0 else ""
 
 
+def prepare_ticks(source: Path, data: Path, symbol: str) -> None:
+    """Write the trades of *symbol*, and its quotes where there are some. Raises as :func:`prepare`."""
+    stem = f"{symbol.lower()}_20131008"
+    ticks, made = source / TICK_FOLDER, data / TICK_FOLDER
+    _write(made / f"{stem}_trades.csv.gz", TRADE_COLUMNS, _trade_rows(ticks / f"{stem}_trade.zip"))
+    quotes = ticks / f"{stem}_quote.zip"
+    if quotes.exists():
+        _write(made / f"{stem}_quotes.csv.gz", QUOTE_COLUMNS, _quote_rows(quotes))
+
+
 def prepare(source: Path, examples: Path) -> None:
     """Write the data and the reference files. Raises OSError and ValueError for a source that is not as described."""
     data = examples / "data"
     for symbol in TICK_SYMBOLS:
-        stem = f"{symbol.lower()}_20131008"
-        tick_source = source / TICK_FOLDER
-        _write(
-            data / TICK_FOLDER / f"{stem}_trades.csv.gz", TRADE_COLUMNS, _trade_rows(tick_source / f"{stem}_trade.zip")
-        )
-        quotes = tick_source / f"{stem}_quote.zip"
-        if quotes.exists():
-            _write(data / TICK_FOLDER / f"{stem}_quotes.csv.gz", QUOTE_COLUMNS, _quote_rows(quotes))
+        prepare_ticks(source, data, symbol)
     for day in _DAYS:
         with gzip.open(source / _DAILY_FOLDER / f"{day}.csv.gz", "rt", encoding="ascii", newline="") as file:
             _write(data / _DAILY_FOLDER / f"{day}.csv.gz", DAILY_COLUMNS, csv.reader(file))
