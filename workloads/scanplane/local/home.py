@@ -63,6 +63,7 @@ class Home:
         self._caches: dict[str | None, Cache] = {}
         self._world: World | None = None
         self._supervisor: Supervisor | None = None
+        self._loaded: Fingerprint = ()
         self.changes: list[Change] = []
         self.started = asyncio.Event()
 
@@ -85,7 +86,11 @@ class Home:
         return gateway.url if isinstance(gateway, Gateway) else ""
 
     def load(self) -> World:
-        """Read the files and plan. Raises InputError if they can't be used at all."""
+        """Read the files and plan. Raises InputError if they can't be used at all.
+
+        What is written from now on is a change, however long it takes until somebody looks for one.
+        """
+        self._loaded = fingerprint(self._settings.paths)
         world = build_world(self._read(), os.environ, self._world)
         if self._world is None and not any(name != "gateway" for name in world.plan.configurations):
             for problem in world.problems:
@@ -118,13 +123,12 @@ class Home:
 
     async def _watch(self, supervisor: Supervisor) -> None:
         """Apply what the files say whenever they change. There is no waiting for a file but looking at it."""
-        seen = fingerprint(self._settings.paths)
         while self._settings.watch:
             await asyncio.sleep(WATCH_S)
             now = fingerprint(self._settings.paths)
-            if now == seen:
+            if now == self._loaded:
                 continue
-            seen = await self._settled(now)
+            await self._settle(now)
             try:
                 world = self.load()
             except InputError as error:
@@ -132,14 +136,13 @@ class Home:
                 continue
             await self._apply(supervisor, world)
 
-    async def _settled(self, now: Fingerprint) -> Fingerprint:
+    async def _settle(self, now: Fingerprint) -> None:
         """Wait until whoever writes has paused: a file is often emptied first, and several are saved at once."""
         for _ in range(SETTLE_LOOKS):
             await asyncio.sleep(SETTLE_S)
             before, now = now, fingerprint(self._settings.paths)
             if now == before:
-                break
-        return now
+                return
 
     async def _apply(self, supervisor: Supervisor, world: World) -> None:
         for problem in world.problems:
