@@ -11,12 +11,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from scanplane.cache import keys
 from scanplane.cache.memory import MemoryCache
 from scanplane.gateway import stream as stream_module
 from scanplane.gateway.session import MAX_MESSAGES_PER_SECOND, MAX_SUBSCRIPTIONS
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import QuoteRow
 from support.gateway import (
+    NAMESPACE,
     SECOND_NS,
     TICK_NS,
     Analyst,
@@ -157,6 +159,16 @@ async def test_a_removed_board_is_told() -> None:
         await gateway.analyst.cache.delete([gateway.analyst.key_of(part_of())])
         await client.first("removed", topic=GAPPERS)
         assert (await gateway.json("/v1/boards"))["boards"] == []
+
+
+async def test_the_signals_of_a_recording_that_is_played_again_are_told_again() -> None:
+    async with running_gateway() as gateway, gateway.client("signals/*") as client:
+        for number in range(2):
+            await gateway.analyst.write(signals=[signal_of(1), signal_of(2)])
+            await client.first("signal", sequence=2 * (number + 1))
+            await gateway.analyst.cache.delete([keys.signals(NAMESPACE, "us-stocks", Partition(0, 1))])
+    signals = [message["data"]["signalId"] for message in client.messages if message["type"] == "signal"]
+    assert signals == ["gappers-1", "gappers-2"] * 2
 
 
 async def test_two_gateways_of_one_cache_tell_the_same() -> None:

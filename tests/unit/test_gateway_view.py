@@ -63,8 +63,9 @@ def test_boards_are_bounded_and_what_does_not_fit_is_counted(monkeypatch: pytest
 
 def test_a_signal_that_was_read_and_pushed_is_taken_once() -> None:
     view = View()
-    assert view.put_signal("s", (1, 1), signal_of(1))
-    assert not view.put_signal("s", (1, 1), signal_of(1))
+    signal = signal_of(1)
+    assert view.put_signal("s", (1, 1), signal)
+    assert not view.put_signal("s", (1, 1), signal)
     assert len(view.recent_signals(KEY)) == 1
 
 
@@ -82,6 +83,15 @@ def test_the_signals_of_a_recording_that_starts_again_replace_those_of_the_first
     assert view.put_signal("s", (2, 0), signal_of(2))
     assert [recent.entry_id for recent in view.recent_signals(KEY)] == [(9, 1), (2, 0)]
     assert view.position("s") == (2, 0)
+
+
+def test_a_recording_that_is_played_again_gives_the_same_ids_and_they_are_new() -> None:
+    view = View()
+    first, again = ([signal_of(number) for number in (1, 2, 3)] for _ in range(2))
+    assert all(view.put_signal("s", (number, 1), signal) for number, signal in enumerate(first))
+    assert all(view.put_signal("s", (number, 1), signal) for number, signal in enumerate(again))
+    assert [recent.signal for recent in view.recent_signals(KEY)] == again
+    assert not view.put_signal("s", (1, 1), first[1]), "a push of the first time that comes late"
 
 
 def test_of_each_scanner_the_newest_signals_are_kept() -> None:

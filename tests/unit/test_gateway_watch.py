@@ -86,8 +86,16 @@ def test_boards_and_signals_are_drawn_and_the_rest_of_the_rows_left_out() -> Non
 
 def test_a_signal_that_comes_twice_is_shown_once() -> None:
     state = WatchState(["*"])
-    state.take(message_of("snapshot", "signals/m/s", [signal_of(1), signal_of(2)]))
-    state.take(message_of("signal", "signals/m/s", signal_of(2)))
+    second = signal_of(2)
+    state.take(message_of("snapshot", "signals/m/s", [signal_of(1), second]))
+    state.take(message_of("signal", "signals/m/s", second))
+    assert len(state.signals) == 2
+
+
+def test_a_signal_of_a_recording_that_is_played_again_is_shown_again() -> None:
+    state = WatchState(["*"])
+    for _ in range(2):
+        state.take(message_of("signal", "signals/m/s", signal_of(1)))
     assert len(state.signals) == 2
 
 

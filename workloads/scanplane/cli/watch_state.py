@@ -12,6 +12,7 @@ from scanplane.cli.tables import board_table, quote_table, signal_table
 __all__ = ["SIGNALS_KEPT", "WatchError", "WatchState"]
 
 SIGNALS_KEPT = 12
+SIGNALS_REMEMBERED = 1000
 
 
 class WatchError(Exception):
@@ -37,7 +38,7 @@ class WatchState:
         self.problem = "connecting"
         self.missing: set[str] | None = None
         self._quote_topics = {topic for topic in topics if topic.startswith("quotes/")}
-        self._seen_signals: set[str] = set()
+        self._seen_signals: dict[tuple[str, int], None] = {}
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Take a message of the gateway. Raises WatchError for one that says that the subscription can't be."""
@@ -67,8 +68,11 @@ class WatchState:
             self.statuses[topic] = data
         else:
             for signal in [data] if kind == "signal" else data:
-                if signal["signalId"] not in self._seen_signals:
-                    self._seen_signals = {*list(self._seen_signals)[-1000:], signal["signalId"]}
+                identity = (signal["signalId"], signal["evaluatedNs"])  # the same id is evaluated anew in another run
+                if identity not in self._seen_signals:
+                    self._seen_signals[identity] = None
+                    if len(self._seen_signals) > SIGNALS_REMEMBERED:
+                        del self._seen_signals[next(iter(self._seen_signals))]
                     self.signals.append(signal)
 
     def render(self, rows: int) -> RenderableType:

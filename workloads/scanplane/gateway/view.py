@@ -35,19 +35,22 @@ class RecentSignal(Struct, frozen=True):
 
 
 class _Stream:
-    """How far one stream was read, and the ids that were read lately, by which a push that was already read is known."""
+    """How far one stream was read, and what was read lately, by which a push that was already read is known.
+
+    ``seen`` has the evaluation of each id: a recording that is played again gives the same ids, evaluated later.
+    """
 
     def __init__(self) -> None:
         self.position: EntryId = (0, 0)
         self.lately: deque[EntryId] = deque(maxlen=4096)
-        self.seen: set[EntryId] = set()
+        self.seen: dict[EntryId, int] = {}
 
-    def note(self, entry_id: EntryId) -> None:
+    def note(self, entry_id: EntryId, evaluated_ns: int) -> None:
         """Note an entry as read."""
         if len(self.lately) == self.lately.maxlen:
-            self.seen.discard(self.lately[0])
+            self.seen.pop(self.lately[0], None)
         self.lately.append(entry_id)
-        self.seen.add(entry_id)
+        self.seen[entry_id] = evaluated_ns
         self.position = entry_id
 
 
@@ -178,12 +181,13 @@ class View:
     def put_signal(self, stream: str, entry_id: EntryId, signal: Signal) -> bool:
         """Take a signal; return whether it is new."""
         known = self._streams.setdefault(stream, _Stream())
-        if entry_id in known.seen:
+        seen_ns = known.seen.get(entry_id)
+        if seen_ns is not None and signal.evaluated_ns <= seen_ns:
             return False
-        if entry_id < known.position:
+        if seen_ns is not None or entry_id < known.position:
             self.forget_stream(stream)
             known = self._streams[stream] = _Stream()
-        known.note(entry_id)
+        known.note(entry_id, signal.evaluated_ns)
         key = (signal.market, signal.scanner)
         recent = self._signals.get(key)
         if recent is None:

@@ -16,8 +16,9 @@ export class Signals {
 
   // Snapshots of several scanners arrive one after the other: each signal goes to its place in time.
   add(signal, isNews) {
-    if (this.known.has(signal.signalId)) return false;
-    this.known.add(signal.signalId);
+    const identity = `${signal.signalId} ${signal.evaluatedNs}`; // the same id is evaluated anew in another run
+    if (this.known.has(identity)) return false;
+    this.known.add(identity);
     this.total += 1;
     this.empty.hidden = true;
     const node = this.render(signal);
