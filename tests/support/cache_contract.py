@@ -40,6 +40,11 @@ class CacheContract:
         assert await cache.read_values([other, f"{namespace}:none", board]) == [b"\x00\xff", None, b"2"]
         assert await cache.read_values([]) == []
 
+    async def test_a_burst_of_reads_is_answered_whole(self, cache: Cache, namespace: str) -> None:
+        board = f"{namespace}:boards:a"
+        await cache.write(Write(fence_key=f"{namespace}:state", generation=1, values={board: b"1"}))
+        assert await asyncio.gather(*(cache.read_values([board]) for _ in range(500))) == [[b"1"]] * 500
+
     async def test_table_rows_are_set_one_by_one(self, cache: Cache, namespace: str) -> None:
         key = f"{namespace}:quotes"
         rows = {f"SYM{number}": b"%d" % number for number in range(5000)}

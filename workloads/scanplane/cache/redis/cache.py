@@ -7,7 +7,13 @@ from itertools import chain
 from typing import Any
 
 from scanplane.cache.interface import Entry, Update, Write
-from scanplane.cache.redis.connection import COMMAND_TIMEOUT_S, cache_errors, make_client, redis_address
+from scanplane.cache.redis.connection import (
+    COMMAND_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    cache_errors,
+    make_client,
+    redis_address,
+)
 from scanplane.cache.redis.following import escape_pattern, follow
 from scanplane.cache.redis.scripts import GENERATION_FIELD, MARK_FIELD, SAVE_STATE, WRITE
 
@@ -24,6 +30,7 @@ class RedisCache:
         # redis-py types every answer as bytes or str, by how the client decodes; this one never does.
         self._client: Any = make_client(url)
         self._address = redis_address(url)
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)  # the client itself refuses what it has no connection for
         self._write = self._client.register_script(WRITE)
         self._save_state = self._client.register_script(SAVE_STATE)
         self._claim_state = self._client.register_script(SAVE_STATE)
@@ -34,7 +41,7 @@ class RedisCache:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Any]:
         with cache_errors(self._address):
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            async with asyncio.timeout(COMMAND_TIMEOUT_S), self._places:
                 yield self._client
 
     async def write(self, write: Write) -> int:

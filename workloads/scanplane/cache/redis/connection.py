@@ -15,11 +15,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from scanplane.cache.interface import CacheUnavailableError, FencedError, StateLostError
 from scanplane.cache.redis.scripts import FENCED, LOST
 
-__all__ = ["COMMAND_TIMEOUT_S", "cache_errors", "make_client", "redis_address"]
+__all__ = ["COMMAND_TIMEOUT_S", "MAX_CONNECTIONS", "cache_errors", "make_client", "redis_address"]
 
 COMMAND_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 3.0
-_MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 64
 _NOT_A_URL = "the cache URL is not of the form redis://:password@host:6379/0"
 
 
@@ -41,7 +41,8 @@ def redis_address(url: str) -> str:
 def make_client(url: str) -> "Redis":
     """Make a client that connects when it is first used.
 
-    Whoever asks bounds the whole of a command himself (``COMMAND_TIMEOUT_S``): the client's own bound on writing is
+    Whoever asks has no more than ``MAX_CONNECTIONS`` commands on their way at once, and bounds the whole of each
+    himself (``COMMAND_TIMEOUT_S``): the client's own bound on writing is
     ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes just when the writing is done, and a task
     that lost its cancellation never ends.
 
@@ -53,7 +54,7 @@ def make_client(url: str) -> "Redis":
         pool = ConnectionPool.from_url(
             url,
             protocol=2,
-            max_connections=_MAX_CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             socket_timeout=None,
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             socket_keepalive=True,
