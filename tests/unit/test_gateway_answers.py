@@ -135,6 +135,12 @@ def test_a_damaged_cursor_is_refused_in_one_line(text: str) -> None:
         parse_since(f"c.!{text}")
 
 
+@pytest.mark.parametrize("position", [(0, -1), (-1, 0), (0, 2**63), (2**64, 0)])
+def test_a_cursor_of_what_no_stream_has_is_refused(position: tuple[int, int]) -> None:
+    with pytest.raises(CursorError, match="this cursor is damaged"):
+        decode_cursor(encode_cursor({"us-stocks:0-of-1": position}))
+
+
 @pytest.mark.parametrize(
     "text", ["2026-01-05T14:00:00Z", "2026-01-05T09:00:00-05:00", str(TICK_NS), "2026-01-05T15:00:00 01:00"]
 )

@@ -9,10 +9,14 @@ import binascii
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 
 import msgspec
 
-__all__ = ["CursorError", "decode_cursor", "encode_cursor", "parse_since"]
+__all__ = ["LAST_ORDINAL", "CursorError", "decode_cursor", "encode_cursor", "parse_since"]
+
+LAST_ORDINAL = 2**62
+"""No number in a position is greater: a cache takes none of more than 64 bits."""
 
 _PREFIX = "c."
 _MAX_STREAMS = 4096
@@ -37,7 +41,8 @@ def decode_cursor(text: str) -> dict[str, tuple[int, int]]:
         positions = _POSITIONS.decode(base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True))
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, ValueError):
         raise CursorError("this cursor is damaged; take `next` of an earlier answer as it is, or a time") from None
-    if len(positions) > _MAX_STREAMS or any(min(position) < 0 for position in positions.values()):
+    numbers = chain.from_iterable(positions.values())
+    if len(positions) > _MAX_STREAMS or not all(0 <= number <= LAST_ORDINAL for number in numbers):
         raise CursorError("this cursor is damaged; take `next` of an earlier answer as it is, or a time")
     return positions
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from scanplane.cache import keys
 from scanplane.cache.interface import Cache, Entry
+from scanplane.gateway.cursors import LAST_ORDINAL
 from scanplane.marketdata.results import Signal
 
 __all__ = ["SignalPage", "read_signal_page"]
@@ -14,7 +15,6 @@ __all__ = ["SignalPage", "read_signal_page"]
 _PAGE = 1000
 _MAX_ROUNDS = 20
 _RESET_MS = 60_000
-_LAST_ORDINAL = 2**62
 _DECODER = msgspec.json.Decoder(Signal)
 
 Position = tuple[int, int]
@@ -49,7 +49,7 @@ async def read_signal_page(
     for stream in streams:
         name = stream.removeprefix(prefix)
         if isinstance(since, int):
-            positions[name] = (since // 1_000_000 - 1, _LAST_ORDINAL)
+            positions[name] = max((since // 1_000_000 - 1, LAST_ORDINAL), (0, 0))
         elif positions.get(name, (0, 0))[0] > newest_position(stream)[0] + _RESET_MS:
             positions[name] = (0, 0)
     start_ns = since if isinstance(since, int) else 0
