@@ -113,14 +113,22 @@ async def test_errors_are_one_line_with_an_exit_code(tmp_path: Path) -> None:
     async with running_gateway() as gateway:
         bad_topic = await finished(await start(gateway.role.url, "nothing/at/all", "--once"))
         port = gateway.role.port
+    no_text = tmp_path / "no-text"
+    no_text.write_bytes(b"\xff\xfe")
     nobody = await finished(await start(f"127.0.0.1:{port}", "--once"))
     bad_url = await finished(await start("ftp://host", "--once"))
+    bad_port = await finished(await start("127.0.0.1:80800", "boards/*"))
+    no_topic = await finished(await start("/tmp/some.yaml"))
     no_file = await finished(await start("--once", "--token-file", str(tmp_path / "missing")))
+    no_token = await finished(await start("--once", "--token-file", str(no_text)))
     for (code, output, errors), expected, hint in (
         (bad_topic, 2, "a topic begins with boards"),
         (nobody, 1, "can't be reached"),
         (bad_url, 2, "is no gateway's URL"),
+        (bad_port, 2, "is no gateway's URL"),
+        (no_topic, 2, "write a topic such as boards/us-stocks/*"),
         (no_file, 2, "can't read the token"),
+        (no_token, 2, "is not UTF-8 text"),
     ):
         assert (code, output) == (expected, "")
         assert errors.count("\n") == 1

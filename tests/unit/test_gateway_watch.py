@@ -52,6 +52,7 @@ def test_the_url_can_come_from_the_environment() -> None:
     [
         ("localhost:8080", "ws://localhost:8080/v1/stream"),
         ("https://host/base/", "wss://host/base/v1/stream"),
+        ("[::1]:8080", "ws://[::1]:8080/v1/stream"),
         ("ws://host/v1/stream", "ws://host/v1/stream"),
     ],
 )
@@ -59,9 +60,12 @@ def test_the_stream_is_found_from_what_people_write(text: str, url: str) -> None
     assert stream_url(text) == url
 
 
-def test_what_is_no_url_is_bad_input() -> None:
+@pytest.mark.parametrize(
+    "text", ["ftp://host", "127.0.0.1:80800", "host:port", "http://[::1", "http://", "http://:8080", "a..b", "ä" * 64]
+)
+def test_what_is_no_url_is_bad_input(text: str) -> None:
     with pytest.raises(WatchError, match="is no gateway's URL") as caught:
-        stream_url("ftp://host")
+        stream_url(text)
     assert caught.value.code == 2
 
 

@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from scanplane.cli.tables import board_table, signal_line
 from scanplane.cli.watch_state import SIGNALS_KEPT, WatchError, WatchState
+from scanplane.gateway.topics import TopicError, parse_pattern
 from scanplane.roles.backoff import Backoff
 from scanplane.roles.tasks import TaskScope
 
@@ -64,9 +65,14 @@ class WatchSettings(Struct, frozen=True, kw_only=True):
 
 def stream_url(text: str) -> str:
     """Return the stream's URL for what a person writes: ``localhost:8080``, ``https://host/``. Raises WatchError."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise WatchError(f"{text!r} is no gateway's URL; write one such as {DEFAULT_URL}", 2)
+    refusal = WatchError(f"{text!r} is no gateway's URL; write one such as {DEFAULT_URL}", 2)
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, _ = (parts.hostname or "").encode("idna"), parts.port  # both raise it for what can't be connected to
+    except ValueError:
+        raise refusal from None
+    if parts.scheme not in _SCHEMES or not host:
+        raise refusal
     path = parts.path.rstrip("/")
     if not path.endswith("/v1/stream"):
         path += "/v1/stream"
@@ -79,6 +85,15 @@ def split_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
     if topics and ("://" in topics[0] or ("/" not in topics[0] and topics[0] != "*")):
         url, topics = topics[0], topics[1:]
     return url, topics or DEFAULT_TOPICS
+
+
+def _check_topics(topics: Sequence[str]) -> None:
+    """Refuse what no gateway knows before one is looked for, which may take for ever. Raises WatchError."""
+    for topic in topics:
+        try:
+            parse_pattern(topic)
+        except TopicError as error:
+            raise WatchError(str(error), 2) from None
 
 
 class _ReaderGoneError(Exception):
@@ -207,10 +222,21 @@ async def _draw(settings: WatchSettings, state: WatchState, console: Console) ->
             await scope.run(follow(settings, state), "watch")
 
 
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text; write the token alone into it"
+    except OSError as error:
+        reason = (error.strerror or "input/output error").lower()
+    raise WatchError(f"can't read the token from {file}: {reason}", 2)
+
+
 def run_watch(settings: WatchSettings) -> int:
     """Watch until Ctrl-C, or once; return the exit code."""
     console = _Console(highlight=False)
     try:
+        _check_topics(settings.topics)
         asyncio.run(_run(settings, console))
     except WatchError as error:
         sys.stderr.write(f"scanplane: {error}\n")
@@ -242,9 +268,9 @@ def watch(
     """Watch boards and signals of a gateway, live. Ctrl-C ends it."""
     url, topics = split_arguments(arguments or (), os.environ)
     try:
-        token = token_file.read_text().strip() if token_file is not None else os.environ.get(TOKEN_VARIABLE)
-    except OSError as error:
-        sys.stderr.write(f"scanplane: can't read the token from {token_file}: {(error.strerror or '').lower()}\n")
-        raise typer.Exit(2) from error
+        token = _read_token(token_file) if token_file is not None else os.environ.get(TOKEN_VARIABLE)
+    except WatchError as error:
+        sys.stderr.write(f"scanplane: {error}\n")
+        raise typer.Exit(error.code) from error
     settings = WatchSettings(url=url, topics=topics, once=once, as_json=as_json, rows=rows, token=token or None)
     raise typer.Exit(run_watch(settings))
