@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -10,10 +11,14 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from scanplane.feeds.massive.messages import TradeMessage
+from scanplane.feeds.replay.files import RecordingWriter
+from scanplane.feeds.replay.recording import RecordingHeader
 from scanplane.marketdata.channels import AssetClass
+from scanplane.resources.feed import Provider
 from scanplane.simulator.server import ListenError, Simulator
 from scanplane.simulator.sessions.channels import ChannelSession
 from scanplane.simulator.sessions.interface import Block, ReferenceTicker, SessionFileError
+from scanplane.simulator.sessions.recorded import RecordedSession
 from scanplane.simulator.settings import Authentication, Cut, Ending, Eviction, SimulatorSettings, Start
 from support.simulator_client import RawClient, raw_client, request
 
@@ -179,6 +184,23 @@ async def test_each_client_gets_what_it_asked_for() -> None:
     assert _numbers(all_of_it) == list(range(1, 401))
     assert _numbers(some) == [number for number in range(1, 401) if number % 4 in {1, 2}]
     assert none.events == []
+
+
+async def test_a_recorded_event_without_a_readable_symbol_is_for_those_who_take_every_symbol(tmp_path: Path) -> None:
+    path = tmp_path / "bad.rec"
+    header = RecordingHeader(provider=Provider.MASSIVE, asset_class=AssetClass.STOCKS, started_ns=1)
+    good = '{"ev":"T","sym":"AAPL","q":2},{"ev":"Q","sym":"AAPL","q":3}'
+    with RecordingWriter(path, header) as writer:
+        for number, events in enumerate(('{"ev":"T","sym":7,"q":1}', '{"ev":"T","sym":"S","p":1e999}', good), start=2):
+            writer.append(number, f"[{events}]".encode())
+    settings = SimulatorSettings(ending=Ending.CLOSE, settle_s=0.3)
+    async with Simulator(RecordedSession(path), settings) as simulator:
+        url = f"{simulator.url}/stocks"
+        async with raw_client(url, "T.AAPL") as one, raw_client(url, "T.*") as every, asyncio.TaskGroup() as tasks:
+            tasks.create_task(one.read_to_end())
+            tasks.create_task(every.read_to_end())
+    assert (_numbers(one), one.garbage) == ([2], [])
+    assert (_numbers(every), every.garbage) == ([1, 2], [b'[{"ev":"T","sym":"S","p":1e999}]'])
 
 
 async def test_a_real_market_goes_on_while_nobody_listens_and_counts_what_nobody_heard() -> None:

@@ -36,10 +36,15 @@ _GOING_AWAY = 1001
 _POLICY_VIOLATION = 1008
 
 
-class _Peek(Struct, frozen=True, gc=False):
-    """As much of any message as routing needs."""
+class _EventType(Struct, frozen=True, gc=False):
+    """As much of a message as says what it is."""
 
     ev: str = ""
+
+
+class _Peek(_EventType, frozen=True, gc=False):
+    """As much of any message as routing needs."""
+
     sym: str | None = None
     pair: str | None = None
     T: str | None = None
@@ -54,13 +59,22 @@ class _Peek(Struct, frozen=True, gc=False):
 
 _RAW_FRAME: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _PEEK = msgspec.json.Decoder(_Peek)
+_EVENT_TYPE = msgspec.json.Decoder(_EventType)
+
+
+def _peek(event: msgspec.Raw) -> _Peek:
+    """Look into an event; one that bears no readable symbol is for those who take every symbol."""
+    try:
+        return _PEEK.decode(event)
+    except (msgspec.DecodeError, ValueError):
+        return _Peek(_EVENT_TYPE.decode(event).ev)
 
 
 def _select(payload: bytes, subscriptions: Subscriptions) -> tuple[bytes, int]:
     """Return *payload* with only what is subscribed, and how many events these are."""
     chosen = []
     for raw in _RAW_FRAME.decode(payload):
-        peek = _PEEK.decode(raw)
+        peek = _peek(raw)
         if subscriptions.takes(peek.ev, peek.symbol):
             chosen.append(bytes(raw))
     return b"[" + b",".join(chosen) + b"]", len(chosen)
