@@ -214,6 +214,22 @@ async def test_signals_can_be_downloaded_as_csv_with_the_cursor_in_a_header() ->
     assert rest == []
 
 
+async def test_signals_in_csv_say_how_fresh_their_market_is() -> None:
+    async with running_gateway() as gateway:
+        silent = {"market": "crypto", "evaluated_ns": 1, "tick_ns": TICK_NS - SECOND_NS}
+        for part in (part_of(data_label="replay"), part_of("silent", **silent)):
+            await gateway.analyst.write(part, market=part.market)
+        await gateway.analyst.write(signals=[msgspec.structs.replace(signal_of(1), market="forex", data_label="late")])
+        told = {}
+        for market in ("us-stocks", "crypto", "forex", "options", ""):
+            response = await gateway.http.get("/v1/signals", params={"market": market, "format": "csv"})
+            told[market] = [response.headers[f"X-Scanplane-{name}"] for name in ("Tick", "Delay", "Stale")]
+    assert told["us-stocks"] == ["2026-01-05T14:00:00.000Z", "replay", "false"]
+    assert told["crypto"][::2] == told[""][::2] == ["2026-01-05T13:59:59.000Z", "true"]
+    assert told["forex"] == ["2026-01-05T14:00:01.000Z", "late", "false"]
+    assert told["options"] == ["", "", "false"]
+
+
 async def test_a_value_that_can_not_be_read_is_counted_and_stops_nothing() -> None:
     async with running_gateway() as gateway, gateway.client("*") as client:
         stream = keys.signals(NAMESPACE, "us-stocks", Partition(0, 1))

@@ -247,7 +247,8 @@ class Api:
         page = await self._signal_page(request.query_params.get("since", ""), market, scanner, limit)
         cursor = encode_cursor(page.positions)
         if as_csv:
-            response = _csv(signals_csv(page.signals), file_name(market, scanner, "signals"))
+            freshness = self._freshness_of_signals(page, market)
+            response = _csv(signals_csv(page.signals), file_name(market, scanner, "signals"), freshness)
             response.headers["X-Scanplane-Next"] = cursor
             return response
         publisher = self._sources.publisher
@@ -256,6 +257,18 @@ class Api:
                 page.signals, cursor, page.more, self._markets(), bool(publisher.problem), publisher.problem
             )
         )
+
+    def _freshness_of_signals(self, page: SignalPage, market: str) -> Freshness:
+        """Return that of *market*, or of all: of a stale one before others, else of the newest.
+
+        A market without boards is judged by its newest signal.
+        """
+        publisher = self._sources.publisher
+        markets = [freshness for name, freshness in self._markets().items() if market in ("", name)]
+        if markets:
+            return max(markets, key=lambda each: (each.stale, each.tick_ns))
+        newest = max(page.signals, key=lambda signal: signal.tick_ns, default=None)
+        return publisher.judge_quote(QuoteRow(market, "", 0, {})) if newest is None else publisher.judge_signal(newest)
 
     async def _signal_page(self, since: str, market: str, scanner: str, limit: int) -> SignalPage:
         sources, view = self._sources, self._sources.view
