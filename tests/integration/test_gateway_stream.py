@@ -14,6 +14,7 @@ from websockets.typing import Origin, Subprotocol
 from scanplane.cache import keys
 from scanplane.cache.memory import MemoryCache
 from scanplane.gateway import stream as stream_module
+from scanplane.gateway.protocol import CloseReason
 from scanplane.gateway.session import MAX_MESSAGES_PER_SECOND, MAX_SUBSCRIPTIONS
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import QuoteRow
@@ -246,6 +247,19 @@ async def test_a_binary_message_ends_the_connection() -> None:
     async with running_gateway() as gateway, gateway.client() as client:
         await client.connection.send(b"\x00\x01")
         assert (await client.closed())[0] == 1003
+
+
+async def test_nothing_follows_the_gateways_close() -> None:
+    async with running_gateway() as gateway:
+        loop = asyncio.get_running_loop()
+        transport, client = await loop.create_connection(lambda: RawClient("localhost"), "127.0.0.1", gateway.role.port)
+        await asyncio.wait_for(client.upgraded, 20)
+        transport.write(b"\x82\x80\0\0\0\0")  # a binary message
+        reason = CloseReason.UNSUPPORTED[1].encode()
+        await eventually(lambda: reason in client.received)
+        gateway.role.stream.tell_lag()
+        await asyncio.wait_for(client.lost, 20)
+    assert client.received.endswith(reason)
 
 
 async def test_a_message_in_fragments_is_read_as_one() -> None:

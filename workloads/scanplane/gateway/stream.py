@@ -296,11 +296,11 @@ class StreamConnection(asyncio.Protocol):
             self._stream.wake(self)
 
     def write_waiting(self) -> None:
-        """Write one bounded piece of what waits; more follows when the loop has been round."""
+        """Write one bounded piece of what waits; more follows when the loop has been round. Nothing may follow a Close."""
         self._waking = False
         assert self._transport is not None
         outbox = self.session.outbox
-        if self._paused or not outbox or self._transport.is_closing():
+        if self._paused or not outbox or self._transport.is_closing() or self._protocol.state is not State.OPEN:
             return
         frames = outbox.take(_WRITE_BYTES)
         piece = frames[0] if len(frames) == 1 else b"".join(frames)
