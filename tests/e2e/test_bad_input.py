@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from support.commands import Outcome, UpProcess, members_of, scanplane
+from scanplane.feeds.replay.files import RecordingReader
+from scanplane.feeds.replay.recording import RecordingError
+from support.commands import Outcome, RecordProcess, UpProcess, members_of, scanplane
 from support.journeys import SimulatorProcess, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(120)]
@@ -337,9 +340,30 @@ def test_a_second_signal_ends_it_at_once(folder: Path, tmp_path: Path) -> None:
         assert "Traceback" not in up.text
 
 
-def test_a_recording_ends_in_order_with_a_signal_and_is_refused_where_it_cannot_be(
-    folder: Path, tmp_path: Path
+def frames_in(recording: Path) -> int:
+    """Return how many frames can be read; of a recording that goes on those of its whole blocks."""
+    frames = 0
+    with suppress(RecordingError), RecordingReader(recording) as reader:
+        for records in reader.blocks():
+            frames += len(records)
+    return frames
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_a_recording_in_order_with_all_that_came(
+    number: signal.Signals, folder: Path, tmp_path: Path
 ) -> None:
+    output = tmp_path / "a.recording"
+    with RecordProcess(tmp_path / "record.log", folder, output) as recording:
+        wait_for(lambda: frames_in(output) > 0, "a frame in the recording")
+        assert recording.stop(number) == 0
+        assert members_of(recording.pid) == []
+    with RecordingReader(output) as reader:
+        frames = sum(map(len, reader.blocks()))
+    assert recording.text == f"{frames:,} frames are in {output}; 0 were dropped\n"
+
+
+def test_a_recording_ends_after_its_time_and_is_refused_where_it_cannot_be(folder: Path, tmp_path: Path) -> None:
     outcome = scanplane("record", folder, "--output", "a.recording", "--seconds", "1", folder=tmp_path)
     assert (outcome.code, outcome.err) == (0, [])
     assert re.fullmatch(r"[\d,]+ frames are in a\.recording; 0 were dropped", outcome.out[0])

@@ -15,7 +15,7 @@ import httpx
 
 from support.servers import ChildProcess, free_port
 
-__all__ = ["Outcome", "RoleProcess", "UpProcess", "members_of", "scanplane"]
+__all__ = ["Outcome", "RecordProcess", "RoleProcess", "UpProcess", "members_of", "scanplane"]
 
 SCANPLANE = (sys.executable, "-m", "scanplane.cli")
 _LISTENS = re.compile(r"gateway listens on port (\d+)")
@@ -161,6 +161,13 @@ class UpProcess(_Logging):
         answer = self.get("/v1/status") or {}
         status: dict[str, Any] = (answer.get("roles") or {}).get(name, {})
         return status
+
+
+class RecordProcess(_Logging):
+    """``scanplane record`` of the one Feed in *folder* to *output*, until it is told to end."""
+
+    def __init__(self, log: Path, folder: Path, output: Path) -> None:
+        super().__init__(["record", folder, "--output", output], log)
 
 
 class RoleProcess(_Logging):
