@@ -1,6 +1,7 @@
 """The shipped data can be made again from its source, byte for byte, and keeps every row."""
 
 import gzip
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from scanplane.simulator.prepare_examples import prepare, prepare_ticks
 from scanplane.simulator.sessions.ticks import TICK_FOLDER, TICK_SYMBOLS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SOURCE = EXAMPLES.parents[1] / "shared" / "data"
-"""LEAN's own files, which are no part of the repository: beside a checkout where they are there at all."""
+SOURCE = Path(os.environ.get("SCANPLANE_TEST_LEAN", "/nowhere"))
+"""LEAN's own files, which are no part of the repository, in the folders that ``prepare`` expects."""
 
 _DAY = "X 1,XX,10,{volume},1000,True,0.9,1\nY 2,YY,0.5,100,50,False,1,1\n"
 
@@ -73,7 +74,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="LEAN's files are not beside this checkout, in ../shared/data")
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="SCANPLANE_TEST_LEAN names no folder of LEAN's files")
 @pytest.mark.parametrize("symbol", TICK_SYMBOLS)
 def test_the_ticks_that_are_shipped_are_those_of_the_source(tmp_path: Path, symbol: str) -> None:
     prepare_ticks(SOURCE, tmp_path, symbol)

@@ -8,6 +8,7 @@ twice: the next client continues with the very next event. After a reset or a ki
 
 import asyncio
 import bisect
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -63,11 +64,12 @@ _EVENT_TYPE = msgspec.json.Decoder(_EventType)
 
 
 def _peek(event: msgspec.Raw) -> _Peek:
-    """Look into an event; one that bears no readable symbol is for those who take every symbol."""
-    try:
+    """Look into an event; one without a readable symbol is for those who take every symbol, one without a type for nobody."""
+    with contextlib.suppress(msgspec.DecodeError, ValueError):
         return _PEEK.decode(event)
-    except (msgspec.DecodeError, ValueError):
+    with contextlib.suppress(msgspec.DecodeError, ValueError):
         return _Peek(_EVENT_TYPE.decode(event).ev)
+    return _Peek()
 
 
 def _select(payload: bytes, subscriptions: Subscriptions) -> tuple[bytes, int]:
