@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin
+IN_TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-ticks check test coverage bench cluster cluster-down image generate lock format clean
@@ -38,12 +39,12 @@ check: $(VENV)/.development ## Lint, types, architecture and the tests that need
 	@$(RUN)/ruff check .
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
-	@$(RUN)/pytest tests/unit
+	@$(RUN)/pytest tests/unit $(IN_TWO)
 
 test: check ## Everything: also RabbitMQ, Redis and kube-apiserver for real, and the journeys
 	@$(RUN)/python tests/servers.py install
 	@$(RUN)/python tests/cluster prepare
-	@$(RUN)/pytest tests/integration tests/e2e --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(RUN)/pytest tests/integration tests/e2e $(IN_TWO)
 
 coverage: $(VENV)/.development ## Branch coverage of everything but the journeys, processes that tests start included
 	@$(RUN)/python tests/servers.py install
