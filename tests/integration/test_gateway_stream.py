@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,12 +14,15 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from scanplane.cache import keys
+from scanplane.cache.factory import open_cache
+from scanplane.cache.interface import Cache
 from scanplane.cache.memory import MemoryCache
 from scanplane.gateway import stream as stream_module
 from scanplane.gateway.protocol import CloseReason
 from scanplane.gateway.session import MAX_MESSAGES_PER_SECOND, MAX_SUBSCRIPTIONS
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import QuoteRow
+from support.findings import say
 from support.gateway import (
     NAMESPACE,
     SECOND_NS,
@@ -67,6 +72,7 @@ async def test_a_client_gets_a_snapshot_and_then_every_update_without_gap_or_rep
     assert [number for _, number in boards] == list(range(boards[0][1], boards[0][1] + 30))
     assert [kind for kind, _ in boards] == ["snapshot"] + ["update"] * 29
     assert signals == [("snapshot", 1), *(("signal", number) for number in range(2, 31))]
+    say(f"a snapshot, then {len(boards) - 1} updates and {len(signals) - 1} signals: 0 missing, 0 repeated")
 
 
 async def test_a_gateway_begins_with_what_the_cache_already_holds() -> None:
@@ -80,24 +86,66 @@ async def test_a_gateway_begins_with_what_the_cache_already_holds() -> None:
     assert signals["sequence"] == 2
 
 
-async def test_wildcard_and_exact_subscribers_receive_everything_that_matches() -> None:
-    async with (
-        running_gateway() as gateway,
-        gateway.client("*") as everything,
-        gateway.client("boards/us-stocks/*") as market,
-        gateway.client(GAPPERS) as exact,
-        gateway.client("signals/*/gappers") as signals,
-    ):
-        await gateway.analyst.write(part_of(), part_of("losers"), signals=[signal_of(1)])
-        await gateway.analyst.write(part_of(market="crypto"), market="crypto")
-        await everything.first("snapshot", topic="boards/crypto/gappers")
-        await market.first("snapshot", topic="boards/us-stocks/losers")
-        await exact.first("snapshot", topic=GAPPERS)
-        await signals.first("signal", topic=SIGNALS)
-        topics = {message.get("topic") for message in everything.messages} - {None}
-        assert topics == {GAPPERS, "boards/us-stocks/losers", "boards/crypto/gappers", SIGNALS}
-        assert {message.get("topic") for message in market.messages} == {None, GAPPERS, "boards/us-stocks/losers"}
-        assert {message.get("topic") for message in exact.messages} == {None, GAPPERS}
+# --- patterns ---
+
+MARKETS, SCANNERS = ("us-stocks", "crypto"), ("gappers", "losers", "volume")
+EVERYTHING = {
+    f"{kind}/{market}/{scanner}" for kind in ("boards", "signals") for market in MARKETS for scanner in SCANNERS
+}
+MATCHING = {
+    "*": EVERYTHING,
+    "boards/us-stocks/*": {f"boards/us-stocks/{scanner}" for scanner in SCANNERS},
+    "signals/*/gappers": {SIGNALS, "signals/crypto/gappers"},
+    "*/crypto/*": {topic for topic in EVERYTHING if "/crypto/" in topic},
+    GAPPERS: {GAPPERS},
+}
+VERSIONS = 20
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.server)])
+async def any_cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
+    """A cache that no other test uses."""
+    url = None if request.param == "memory" else request.getfixturevalue("start_redis")().url
+    cache = open_cache(url, NAMESPACE)
+    yield cache
+    await cache.close()
+
+
+def came(client: StreamClient) -> dict[str, list[Any]]:
+    """What came of every topic, in order: the instant of each board, the id of each signal."""
+    found: dict[str, list[Any]] = {}
+    for message in client.messages:
+        if "topic" in message:
+            data = message["data"]
+            parts = data if isinstance(data, list) else [data]  # a snapshot of signals is a list
+            found.setdefault(message["topic"], []).extend(part.get("signalId", part["tickNs"]) for part in parts)
+    return found
+
+
+def versions_of(topic: str, count: int) -> list[Any]:
+    kind, _, scanner = topic.split("/")
+    return [f"{scanner}-{number}" if kind == "signals" else TICK_NS + number for number in range(1, count + 1)]
+
+
+async def test_wildcard_and_exact_subscribers_receive_everything_that_matches(any_cache: Cache) -> None:
+    async with running_gateway(any_cache) as gateway, AsyncExitStack() as stack:
+        clients = {pattern: await stack.enter_async_context(gateway.client(pattern)) for pattern in MATCHING}
+        for number in range(1, VERSIONS + 1):
+            for market in MARKETS:
+                parts = [part_of(scanner, market=market, tick_ns=TICK_NS + number) for scanner in SCANNERS]
+                signals = [signal_of(number, market=market, scanner=scanner) for scanner in SCANNERS]
+                await gateway.analyst.write(*parts, signals=signals, market=market)
+            for pattern, client in clients.items():  # of a board a newer version may replace one that waits
+                expected = {topic: versions_of(topic, number) for topic in MATCHING[pattern]}
+                await client.until(lambda _, seen=client, all_of_it=expected: came(seen) == all_of_it)
+        for pattern, topics in MATCHING.items():
+            assert came(clients[pattern]) == {topic: versions_of(topic, VERSIONS) for topic in topics}
+    for pattern, topics in MATCHING.items():
+        told = f"{pattern}: {len(topics)} of {len(EVERYTHING)} topics"
+        say(f"{told}, {len(topics) * VERSIONS} versions, 0 missing, 0 repeated, 0 of other topics")
+
+
+# --- what a topic is like ---
 
 
 async def test_partitions_of_one_tick_are_published_together() -> None:

@@ -140,7 +140,10 @@ class Analyst:
         market: str = "us-stocks",
     ) -> None:
         partition = partition or Partition(0, 1)
-        entries = [Entry((signal.tick_ns // 1_000_000, 1), msgspec.json.encode(signal)) for signal in signals]
+        entries = [
+            Entry((signal.tick_ns // 1_000_000, number), msgspec.json.encode(signal))
+            for number, signal in enumerate(signals, start=1)
+        ]
         await self.cache.write(
             Write(
                 fence_key=keys.state(self._namespace, market, partition),
