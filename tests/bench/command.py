@@ -47,7 +47,7 @@ PARTS = {
     "restart": Part("restarts", 60, "hand-over of a baton after SIGTERM and SIGKILL"),
     "telemetry": Part("observing", 150, "what metrics, traces and scrapes cost"),
     "gateway": Part("delivering", 240, "deliveries to clients, and a client that never reads"),
-    "expressions": Part("evaluating", 60, "scanners' expressions over a whole market"),
+    "expressions": Part("evaluating", 120, "scanners' expressions over a whole market, and each scanner as a whole"),
     "cluster": Part("rolling", 900, "a changed resource on a real node: patch to board; provider without a connection"),
     "operator": Part("operating", 600, "a thousand resources: writes at rest, time to apply a change, memory"),
 }
