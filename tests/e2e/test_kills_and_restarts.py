@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from scanplane.cache.factory import open_cache
-from scanplane.marketdata.results import Signal
+from scanplane.features.catalogue import CATALOGUE, FeatureType
+from scanplane.marketdata.results import Signal, Value
+from support.findings import say
 from support.journeys import Deployment, Figures, Results, SimulatorProcess, read_quotes, read_results, wait_for
-from support.outcomes import LASTING, Outcome
+from support.outcomes import LASTING, WINDOWS, Outcome
 from support.servers import RabbitServer, RedisServer
 
 pytestmark = [pytest.mark.server, pytest.mark.journey, pytest.mark.timeout(400)]
@@ -24,6 +26,17 @@ Disturbance = Callable[[Deployment, SimulatorProcess, str], None]
 
 LISTENER, ANALYZER = "listener-simulated", "analyzer-us-stocks-0"
 AS_FAST_AS_TAKEN = 0.0
+
+REFERENCE = Path(__file__).resolve().parents[2] / "examples/demo-market/reference"
+"""The real previous closes and volumes of the session's symbols."""
+COLUMNS = [
+    name
+    for name, feature in CATALOGUE.items()
+    # A board has its symbols without asking, and events are what signals fire at; the session has bars and no quotes.
+    if feature.type is not FeatureType.EVENT and name not in {"symbol", "bid", "ask", "spread_percent"}
+]
+AT_EVERY_TICK = "volume > 0.0 || new_high_of_day"
+"""What is true of every symbol that traded, and asks for an event: such a signal fires at every tick."""
 
 RESOURCES = """
 apiVersion: v1
@@ -53,6 +66,12 @@ spec:
   assetClass: Stocks
   sessions: {premarket: "04:00", postmarket: "20:00"}
   analyzer: {evaluationInterval: 60s}
+  reference:
+    previousClose: File
+    averageVolume: File
+    volumeCurve: File
+    freeFloat: File
+    file: {symbols: symbols.csv, volumeCurve: volume_curve.csv}
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Subscription
@@ -69,7 +88,23 @@ kind: Scanner
 metadata: {name: volume}
 spec:
   marketRef: {name: us-stocks}
-  board: {rankBy: volume, limit: 50, columns: [price, open, high, low, high_of_day, low_of_day, vwap, volume, volume_5m]}
+  board: {rankBy: volume, limit: 10, columns: [price, volume]}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: everything}
+spec:
+  marketRef: {name: us-stocks}
+  board: {rankBy: dollar_volume, limit: 500, columns: [COLUMNS]}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: tape}
+spec:
+  marketRef: {name: us-stocks}
+  where: symbol in ['AAPL', 'BAC', 'FB', 'GE']
+  board: {rankBy: volume, columns: [COLUMNS]}
+  signal: {when: AT_EVERY_TICK}
 ---
 apiVersion: scanplane.io/v1alpha1
 kind: Scanner
@@ -86,7 +121,19 @@ def resources(simulator: SimulatorProcess, rabbit: RabbitServer, redis: RedisSer
         RESOURCES.replace("SIMULATOR_URL", simulator.url)
         .replace("BROKER_URL", rabbit.url)
         .replace("CACHE_URL", redis.url)
+        .replace("COLUMNS", ", ".join(COLUMNS))
+        .replace("AT_EVERY_TICK", AT_EVERY_TICK)
     )
+
+
+def write_reference(folder: Path) -> Path:
+    """Write the files of reference data into *folder*; a free float is made up: ten days' volume."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header, *lines = (REFERENCE / "symbols.csv").read_text().splitlines()
+    floats = [f"{line},{10 * int(line.rpartition(',')[2] or 0) or ''}" for line in lines]
+    (folder / "symbols.csv").write_text("\n".join([f"{header},free_float", *floats]))
+    (folder / "volume_curve.csv").write_text((REFERENCE / "volume_curve.csv").read_text())
+    return folder
 
 
 def apply(deployment: Deployment, _simulator: SimulatorProcess, text: str) -> None:
@@ -118,7 +165,8 @@ async def play(
 ) -> Outcome:
     """Play the session once and return what it ends with; results are the same at any speed."""
     arguments = ("market", "--events", str(events), "--speed", str(speed), "--hold")
-    with SimulatorProcess(folder, *arguments) as simulator, Deployment(folder, namespace) as deployment:
+    files = write_reference(folder)
+    with SimulatorProcess(folder, *arguments) as simulator, Deployment(folder, namespace, files) as deployment:
         text = resources(simulator, rabbit, redis)
         for disturb in disturbances:
             disturb(deployment, simulator, text)
@@ -165,13 +213,36 @@ async def test_an_analyzer_killed_five_times_at_full_load_loses_no_event_and_rep
         tmp_path / "killed", f"{namespace}-killed", *servers, apply, kill_five_times, events=MANY_EVENTS
     )
     assert sum(applied) < MANY_EVENTS, "nothing was left to do at the last kill"
-    assert len(calm.results.signals) > 100
+    assert len(highs(calm.results)) > 100
     assert len(calm.quotes) > 7000
+    assert known(calm.results) >= set(COLUMNS)
     assert killed.results.encode() == calm.results.encode()
     assert killed.quotes == calm.quotes
     assert (calm.connections, killed.connections) == (1, 1)
     assert calm.figures.losses() == {}
-    assert {name.removeprefix(f"{ANALYZER} ") for name in killed.figures.losses()} <= RECOGNISED
+    again = {name.removeprefix(f"{ANALYZER} "): count for name, count in killed.figures.losses().items()}
+    assert again.keys() <= RECOGNISED
+    say(f"{KILLS} kills in {MANY_EVENTS:,} events, after {', '.join(f'{count:,.0f}' for count in applied)}")
+    say(f"what came again and was left out: {', '.join(f'{name} {count:,.0f}' for name, count in again.items())}")
+    say(
+        f"{len(COLUMNS)} features on boards and in {len(calm.results.signals):,} signals, {len(calm.quotes):,} symbols: 0 differ"
+    )
+    say(f"from the undisturbed run; connections to the provider at once: {killed.connections}")
+
+
+def known(results: Results) -> set[str]:
+    """The columns that have a value anywhere, at the end or on the way."""
+    rows = [dict(zip(each.columns, each.values, strict=True)) for each in results.signals]
+    return {
+        name
+        for row in [*rows, *results.rows("everything").values()]
+        for name, value in row.items()
+        if value is not None
+    }
+
+
+def highs(results: Results) -> list[Signal]:
+    return [signal for signal in results.signals if signal.scanner == "highs"]
 
 
 # --- edits ---
@@ -202,7 +273,7 @@ async def test_a_changed_feed_other_symbols_and_an_edited_scanner_end_where_the_
         simulator.wait_events(EVENTS // 20)
         deployment.apply(of(text, FEW + MORE))
         simulator.wait_events(EVENTS // 8)
-        deployment.apply(of(text, FEW + MORE).replace("limit: 50", "limit: 60"))
+        deployment.apply(of(text, FEW + MORE).replace("limit: 10", "limit: 20"))
         assert not simulator.finished, "the session ended before the edits did"
         restarts.extend((name, [str(reason) for reason in restart.reasons]) for name, restart in deployment.restarts)
 
@@ -227,22 +298,41 @@ async def test_a_changed_feed_other_symbols_and_an_edited_scanner_end_where_the_
     assert set(calm.quotes) == set(FEW)
     assert set(edited.quotes) == {*FEW, *MORE}
     assert {symbol: edited.quotes[symbol] for symbol in FEW} == calm.quotes
-    assert set(edited.results.rows("volume")) == {*FEW, *MORE}
+    assert set(edited.results.rows("everything")) == {*FEW, *MORE}
+    assert (len(calm.results.rows("volume")), len(edited.results.rows("volume"))) == (10, 20)
     assert rows_of_few(edited.results) == rows_of_few(calm.results)
-    expected = signals_of_few(calm.results)
+    expected = highs_of_few(calm.results)
     assert len(expected) > 20
-    assert signals_of_few(edited.results) == expected
+    assert highs_of_few(edited.results) == expected
+    tape, edited_tape = tape_of(calm.results), tape_of(edited.results)
+    assert len(tape) > 1000
+    assert {moment: edited_tape.get(moment) for moment in tape} == tape
+    say(f"edited while {EVENTS:,} events were played: {', '.join(reason for _, (reason,) in restarts)}")
+    say(
+        f"{len(FEW)} symbols, {len(expected)} signals and {len(tape):,} moments of the tape: 0 differ from the undisturbed run"
+    )
 
 
 def rows_of_few(results: Results) -> list[tuple[str, dict[str, object]]]:
-    """The rows that both runs have, best first. More symbols make more ticks, and a window is sampled at each."""
+    """The rows that both runs have, best first. More symbols make more ticks, of which the last may be a later one."""
     return [
         (symbol, {name: value for name, value in row.items() if name in LASTING})
-        for symbol, row in results.rows("volume").items()
+        for symbol, row in results.rows("everything").items()
         if symbol in FEW
     ]
 
 
-def signals_of_few(results: Results) -> list[Signal]:
+def highs_of_few(results: Results) -> list[Signal]:
     """The signals that both runs have; their scanner is not the one that is edited."""
-    return [signal for signal in results.signals if signal.symbol in FEW]
+    return [signal for signal in highs(results) if signal.symbol in FEW]
+
+
+def tape_of(results: Results) -> dict[tuple[int, str], dict[str, Value]]:
+    """What symbols were like at every tick. More symbols make more ticks, and a window is sampled at each."""
+    return {
+        (each.tick_ns, each.symbol): {
+            name: value for name, value in zip(each.columns, each.values, strict=True) if name not in WINDOWS
+        }
+        for each in results.signals
+        if each.scanner == "tape"
+    }

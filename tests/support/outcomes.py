@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 
+from scanplane.features.catalogue import CATALOGUE, FeatureType
 from scanplane.marketdata.results import QuoteRow
 from support.journeys import Figures, Results
 
-__all__ = ["LASTING", "Outcome"]
+__all__ = ["LASTING", "WINDOWS", "Outcome"]
 
-LASTING = ("price", "open", "high", "low", "high_of_day", "low_of_day", "vwap", "volume")
-"""What the last event of a symbol decides; windows move on with the ticks, and quotes are written now and then."""
+WINDOWS = ("change_1m_percent", "change_5m_percent", "change_15m_percent", "volume_1m", "volume_5m")
+"""What depends on the ticks before: a window is sampled at them."""
+
+LASTING = tuple(
+    name
+    for name, feature in CATALOGUE.items()
+    if feature.type is FeatureType.NUMBER and name not in {"minutes_since_open", "relative_volume", *WINDOWS}
+)
+"""What the last event of a symbol decides; the others move on with the ticks, and quotes are written now and then."""
 
 
 class Outcome:
