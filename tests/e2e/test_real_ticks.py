@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from scanplane.cache.factory import open_cache
 from scanplane.marketdata.results import QuoteRow, Signal
+from support.findings import say
 from support.journeys import (
     Deployment,
     Figures,
@@ -113,12 +114,14 @@ def test_every_event_arrives_once_over_one_connection_and_nothing_is_lost(journe
     assert journey.losses == {}
     assert journey.figures.total("evaluations_total") == truth.ticks
     assert journey.figures.total("trades_total") + journey.figures.total("quotes_total") == truth.events
+    say(f"{truth.events:,} real trades and quotes over one connection, {truth.ticks:,} ticks: 0 lost, 0 repeated")
 
 
 def test_every_feature_of_every_symbol_ends_where_sql_over_the_source_ends(journey: Journey, truth: Ticks) -> None:
     assert sorted(journey.quotes) == [symbol for _, symbol in truth.last]
     for (_, symbol), true in truth.figures(truth.last).items():
         assert_equal(journey.quotes[symbol].values, true, symbol)
+    say(f"{len(true) - 1} features of {', '.join(sorted(journey.quotes))}: 0 differ from SQL over the source")
 
 
 def test_the_board_shows_the_same_numbers_by_volume(journey: Journey, truth: Ticks) -> None:
@@ -146,12 +149,14 @@ def test_every_new_extreme_of_the_day_is_at_the_tick_where_sql_puts_it(
     expected = truth.new_extremes(**rule)
     assert len(expected) > 10
     assert journey.moments(scanner) == expected
+    say(f"{scanner}: {len(expected):,} signals, 0 at another tick than SQL puts them")
 
 
 def test_every_crossing_of_vwap_is_at_the_tick_where_sql_puts_it(journey: Journey, truth: Ticks) -> None:
     expected = truth.vwap_crossings()
     assert len(expected) > 10
     assert journey.moments("crossings") == expected
+    say(f"{len(expected):,} crossings of VWAP, 0 at another tick than SQL puts them")
 
 
 def test_what_a_signal_says_of_its_symbol_was_true_at_its_tick(journey: Journey, truth: Ticks) -> None:
@@ -161,3 +166,4 @@ def test_what_a_signal_says_of_its_symbol_was_true_at_its_tick(journey: Journey,
         seen = dict(zip(signal.columns, signal.values, strict=True))
         assert_equal(seen, at_ticks[moment_of(signal)], signal.signal_id)
         assert signal.price == seen["price"]
+    say(f"what {len(at_ticks):,} signals say of their symbol: 0 differences from SQL at their ticks")

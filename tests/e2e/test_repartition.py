@@ -7,6 +7,7 @@ import pytest
 
 from scanplane.cache import keys
 from scanplane.cache.factory import open_cache
+from support.findings import say
 from support.journeys import Deployment, Figures, SimulatorProcess, read_quotes, read_results, wait_for
 from support.outcomes import Outcome
 from support.resource_texts import a_board, a_signal, massive_feed, on_servers, pipeline
@@ -99,10 +100,6 @@ async def test_one_four_and_two_partitions_with_kills_are_like_one(
     changed = await play(
         tmp_path / "changed", f"{namespace}-changed", rabbit_server, redis_server, 2, change_twice, SPEED
     )
-    print(  # noqa: T201  # what the journey shows
-        f"{len(calm.results.signals)} signals, {len(calm.quotes)} quotes, {len(calm.results.merged())} boards; "
-        f"connections at once: {changed.connections}; lost: {changed.figures.losses()}"
-    )
     assert len(calm.results.signals) > 100
     assert changed.results.merged() == calm.results.merged()
     assert changed.results.signals == calm.results.signals
@@ -110,3 +107,9 @@ async def test_one_four_and_two_partitions_with_kills_are_like_one(
     assert changed.connections == 1
     for figure in ("missing_batches_total", "lost_seals_total", "lost_states_total"):
         assert changed.figures.total(figure) == 0, figure
+    say(
+        f"1, 4 and 2 partitions and 3 kills, {EVENTS:,} events: {len(calm.results.merged())} boards, {len(calm.quotes):,} quotes"
+    )
+    say(
+        f"and {len(calm.results.signals):,} signals, 0 differ from the calm run; connections at once: {changed.connections}"
+    )

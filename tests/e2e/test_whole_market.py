@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from scanplane.cache.factory import open_cache
 from scanplane.marketdata.results import QuoteRow, Value
+from support.findings import say
 from support.journeys import Deployment, Figures, Results, SimulatorProcess, read_quotes, read_results
 from support.resource_texts import a_board, massive_feed, on_servers, pipeline
 from support.servers import RabbitServer, RedisServer
@@ -80,6 +81,7 @@ def test_every_event_arrives_once_over_one_connection_and_nothing_is_lost(journe
     assert journey.events == EVENTS
     assert journey.losses == {}
     assert journey.figures.total("second_aggregates_total") == EVENTS
+    say(f"{EVENTS:,} events over one connection to two partitions: 0 lost, 0 repeated")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,7 @@ def test_a_board_ends_with_the_fifty_symbols_that_sql_puts_first(
     assert [row.symbol for row in board.rows] == [symbol for symbol, *_ in expected]
     for row, (symbol, *true) in zip(board.rows, expected, strict=True):
         assert_equal(row.values, true, symbol)
+    say(f"{scanner}: {len(expected)} rows in the order of SQL, {', '.join(row.symbol for row in board.rows[:5])} first")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,7 @@ def test_a_board_ends_with_the_fifty_symbols_that_sql_puts_first(
 def test_a_board_counts_as_many_matches_as_sql(journey: Journey, truth: Daily, scanner: str, condition: str) -> None:
     ((matches,),) = truth.query(f"SELECT count(*) FROM today WHERE {condition}")
     assert journey.results.merged()[scanner].matches == matches
+    say(f"{scanner}: {matches:,} matches, as many as SQL counts")
 
 
 def test_every_symbol_of_the_market_ends_at_its_real_close_volume_and_change(journey: Journey, truth: Daily) -> None:
@@ -119,6 +123,7 @@ def test_every_symbol_of_the_market_ends_at_its_real_close_volume_and_change(jou
     assert journey.quotes.keys() == {symbol for symbol, *_ in expected}
     for symbol, *true in expected:
         assert_equal([journey.quotes[symbol].values.get(name) for name in COLUMNS], true, symbol)
+    say(f"{', '.join(COLUMNS)} of {len(expected):,} symbols: 0 differ from SQL over the daily files")
 
 
 def test_the_facts_that_are_known_of_the_day_are_on_the_boards(journey: Journey) -> None:

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import pytest
-
 from scanplane.gateway.stream import StreamConnection
+from support.findings import say
 from support.gateway import (
     PATIENCE_S,
     TICK_NS,
@@ -22,7 +21,6 @@ from support.gateway import (
     running_gateway,
     signal_of,
 )
-from support.kubernetes_build import say
 
 ROWS = [(f"SYMBOL-{number:04}", float(number)) for number in range(150)]
 SCANNERS = ("gappers", "losers", "volume")
@@ -133,7 +131,7 @@ def p99(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.99 * len(values)) - 1]
 
 
-async def test_a_stalled_client_changes_nobody_elses_latency(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_stalled_client_changes_nobody_elses_latency() -> None:
     calm_ms, troubled_ms = math.inf, math.inf
     async with running_gateway() as gateway, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(gateway.client("boards/*")) for _ in range(HEALTHY)]
@@ -143,9 +141,8 @@ async def test_a_stalled_client_changes_nobody_elses_latency(capsys: pytest.Capt
             async with stalled_client(gateway, "boards/*"):
                 troubled_ms = min(troubled_ms, p99(await publish_steadily(gateway, clients, 2000 * number + 1000)))
                 assert connection_of_stalled(gateway).paused
-    with capsys.disabled():
-        say(f"\np99 to {HEALTHY} clients {calm_ms:.1f} ms, beside a stalled one {troubled_ms:.1f} ms")
-        say(f"that is {troubled_ms / calm_ms:.2f} times as long")
+    say(f"p99 to {HEALTHY} clients {calm_ms:.1f} ms, beside a stalled one {troubled_ms:.1f} ms")
+    say(f"that is {troubled_ms / calm_ms:.2f} times as long")
     assert troubled_ms <= 5 * calm_ms + 20
 
 

@@ -47,6 +47,8 @@ class Oracle:
     def __init__(self) -> None:
         self._environment = celpy.Environment()
         self._saw_unknown = False
+        self.expressions, self.values = 0, 0
+        """How much was judged so far."""
         self._functions: dict[str, Callable[..., Any]] = {
             "finite": self._finite,
             "known": lambda value: BoolType(math.isfinite(value)),
@@ -78,6 +80,7 @@ class Oracle:
                 again = _to_python(plain.evaluate(activation))
                 assert _same(again, result), f"cel-python contradicts itself: {expression} {dict(row)}"
             results.append(result)
+        self.expressions, self.values = self.expressions + 1, self.values + len(rows)
         return results
 
     def _program(self, source: str) -> celpy.Runner:
