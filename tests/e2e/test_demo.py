@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from support.findings import say
 from support.terminal import ALTERNATE_SCREEN, MAIN_SCREEN, ShownCommand, readable
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
@@ -75,11 +76,13 @@ def ends_well(command: ShownCommand, events: int) -> str:
     assert wrong == {}
     told = int(re.search(r"the last of ([\d,]+) signals", final)[1].replace(",", ""))  # type: ignore[index]  # fails
     assert figures["signals"] == f"{told:,}"
+    say(f"ended after {command.took_s:.0f} s (promised: {PROMISED_S:.0f} s), nothing that it started lives on")
+    say("; ".join(f"{name}: {figures[name]}" for name in ("events applied", *FINAL_FIGURES)))
     return final
 
 
 def test_the_whole_market_is_drawn_on_a_terminal_to_its_end() -> None:
-    with ShownCommand("demo", "market", "--speed", "2000", terminal=True) as command:
+    with ShownCommand("demo", "market", terminal=True) as command:  # what `make demo` runs, at its own speed
         command.wait_text(r"The whole US market of 2014-03-26 \(.*the path between two closes is synthetic\)")
         watch_beside(look_at_the_page(command), "PLUG")
         final = ends_well(command, 2_500_000)
