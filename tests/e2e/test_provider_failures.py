@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.commands import UpProcess
+from support.findings import say
 from support.journeys import SimulatorProcess, wait_for
 from support.servers import free_port
 
@@ -113,6 +114,7 @@ def test_a_provider_that_is_away_is_tried_again_and_found_when_it_comes(
     with simulate(tmp_path, "ticks", "--speed", "100", port=port):
         wait_for(lambda: figure(process, LISTENER, "connects_total") == 2, "a new connection")
         streams(process)
+        say("away at the start, then killed: found both times, 2 connections in all")
 
 
 def test_a_refused_key_is_told_and_not_tried_in_haste_and_a_new_one_is_used_at_once(
@@ -128,6 +130,7 @@ def test_a_refused_key_is_told_and_not_tried_in_haste_and_a_new_one_is_used_at_o
         file.write_text(file.read_text().replace(WRONG_KEY, API_KEY))
         process.wait_log(rf"restarting {LISTENER}: CredentialsRotated")
         streams(process)
+        say("a wrong key: 1 attempt, the next half a minute later or more; the right one is used at once")
 
 
 def test_too_many_connections_are_told_and_cooled_down(tmp_path: Path, up: Callable[..., UpProcess]) -> None:
@@ -140,6 +143,9 @@ def test_too_many_connections_are_told_and_cooled_down(tmp_path: Path, up: Calla
         assert figure(second, LISTENER, "connection_limit_refusals_total") == 1
         assert provider.status()["connections"]["evicted"] == 1
         assert figure(first, LISTENER, "disconnects_total") == 0
+        say(
+            "a second listener at a limit of 1: refused once, next attempt after a minute or more; the first lost 0 connections"
+        )
 
 
 def test_topics_that_the_account_may_not_have_are_named_and_the_others_stream(
@@ -151,6 +157,7 @@ def test_topics_that_the_account_may_not_have_are_named_and_the_others_stream(
         wait_for(has_problem(process, "did not acknowledge 1 topics: Q.*"), "the problem")
         process.wait_log(r"did not acknowledge 1 of 2 topics: Q\.\*")
         assert figure(process, LISTENER, "unacknowledged_topics") == 1
+        say("1 of 2 topics refused and named, the other streams")
 
 
 def test_cuts_and_times_from_the_future_move_neither_clock_nor_board(
@@ -162,7 +169,8 @@ def test_cuts_and_times_from_the_future_move_neither_clock_nor_board(
         process = up(provider.port)
         wait_for(lambda: provider.finished, "the end of the session", 60)
         wait_for(lambda: figure(process, LISTENER, "connects_total") == 3, "the last connection")
-        assert provider.status()["hostileFrames"] > 100
+        hostile_frames = provider.status()["hostileFrames"]
+        assert hostile_frames > 100
         wait_for(lambda: figure(process, LISTENER, "refused_clock_jumps_total") > 50, "jumps that are refused")
         before = 1_381_363_200  # 2013-10-10, the day after the next
         assert figure(process, LISTENER, "event_time_unix_seconds") < before
@@ -172,6 +180,8 @@ def test_cuts_and_times_from_the_future_move_neither_clock_nor_board(
         assert len(board["data"]["rows"]) == 4
         assert figure(process, LISTENER, "disconnects_total") == 2
         assert len([line for line in process.messages("warning") if "next attempt in" in line]) == 2
+        jumps = figure(process, LISTENER, "refused_clock_jumps_total")
+        say(f"{hostile_frames:,} hostile frames, 2 cuts, 3 connections: {jumps:,.0f} clock jumps refused, 0 on a board")
 
 
 def test_whoever_reads_too_slowly_is_thrown_out_and_comes_back(tmp_path: Path, up: Callable[..., UpProcess]) -> None:
@@ -185,3 +195,4 @@ def test_whoever_reads_too_slowly_is_thrown_out_and_comes_back(tmp_path: Path, u
         process.send(signal.SIGCONT)
         process.wait_log("next attempt in", mark)
         wait_for(lambda: figure(process, LISTENER, "connects_total") == 2, "a new connection")
+        say("stopped for so long that the provider closed: 1 slow consumer, connected again")
