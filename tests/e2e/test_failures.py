@@ -14,6 +14,7 @@ import pytest
 from scanplane.cache.factory import open_cache
 from scanplane.marketdata.results import QuoteRow
 from support.commands import RoleProcess, scanplane
+from support.findings import say
 from support.journeys import Results, SimulatorProcess, read_quotes, read_results, wait_for
 from support.servers import RabbitServer, RedisServer
 
@@ -196,6 +197,11 @@ def calm(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Ended:
     return ended
 
 
+def told(ended: Ended) -> str:
+    results = ended.results
+    return f"the board, {len(results.signals):,} signals and {len(ended.volumes):,} volumes"
+
+
 def problem_of(process: RoleProcess, text: str) -> Callable[[], bool]:
     """Whether *process* shows a problem that contains *text* in its status."""
     return lambda: any(text in problem for problem in process.status().get("problems", ()))
@@ -218,6 +224,9 @@ def test_a_broker_that_dies_with_its_queues_is_waited_for_and_what_it_lost_is_co
         assert provider.status()["connections"]["maximum"] == 1
         assert analyzer.figure("missing_batches_total") >= listener.figure("dropped_batches_total") > 0
         assert (listener.status()["problems"], analyzer.status()["problems"]) == ([], [])
+        dropped, missing = listener.figure("dropped_batches_total"), analyzer.figure("missing_batches_total")
+        say(f"broker killed with its queues: {EVENTS:,} of {EVENTS:,} events received, over 1 connection at once")
+        say(f"batches dropped by the listener: {dropped:.0f}, counted as missing by the analyzer: {missing:.0f}")
     ended = asyncio.run(read_end(servers.cache_url, namespace))
     assert ended.results.rows("volume").keys() == calm.results.rows("volume").keys()
     assert {symbol: row["volume"] for symbol, row in ended.results.rows("volume").items()} == {
@@ -245,6 +254,10 @@ def test_a_cache_that_comes_back_empty_is_given_everything_again(
     assert ended.results.boards == calm.results.boards
     assert ended.volumes == calm.volumes
     assert set(map(str, ended.results.signals)) < set(map(str, calm.results.signals))
+    say(f"cache back empty, analyzer killed: the board and {len(ended.volumes):,} volumes, 0 differ")
+    say(
+        f"{len(ended.results.signals):,} of {len(calm.results.signals):,} signals are left: the others were in what died"
+    )
 
 
 def test_a_cache_that_keeps_its_data_may_die_and_nothing_is_different(
@@ -267,6 +280,7 @@ def test_a_cache_that_keeps_its_data_may_die_and_nothing_is_different(
         ended = asyncio.run(read_end(durable.cache_url, namespace))
     assert ended.results.encode() == calm.results.encode()
     assert ended.volumes == calm.volumes
+    say(f"durable cache killed twice: {told(ended)}, 0 differ")
 
 
 def test_a_hostile_provider_changes_no_board_and_every_event_that_is_refused_is_counted(
@@ -303,6 +317,10 @@ def test_a_hostile_provider_changes_no_board_and_every_event_that_is_refused_is_
     ended = asyncio.run(read_end(servers.cache_url, namespace))
     assert ended.results.encode() == calm.results.encode()
     assert ended.volumes == calm.volumes
+    say(
+        f"{status['hostileFrames']:,} hostile frames, 2 cuts: {sum(reasons.values()):,.0f} events refused, {len(reasons)} reasons"
+    )
+    say(f"{told(ended)}, 0 differ")
 
 
 def kinds_of_hostility() -> list[str]:
@@ -345,6 +363,7 @@ async def test_a_listener_that_loses_the_broker_stops_at_once_and_the_provider_n
             assert (status["connections"]["total"], status["connections"]["maximum"]) == (8, 1)
             assert far.status()["problems"] == []
             assert pipeline.analyzer.status()["problems"] == []
+            say("2 listeners, 1 kill, 3 cuts from the broker: 8 connections one after the other, never 2 at once")
 
 
 async def reaches(process: RoleProcess, phase: str) -> None:
@@ -377,6 +396,8 @@ def test_servers_that_are_not_there_yet_are_waited_for_visibly_and_without_a_flo
                 wait_for(lambda: not analyzer.status()["problems"], "an analyzer without problems")
                 for process in (analyzer, listener):
                     assert len(process.messages("warning")) <= 6, process.messages("warning")
+                lines = [len(process.messages("warning")) for process in (analyzer, listener)]
+                say(f"servers that came late: 0 problems left; warnings: analyzer {lines[0]}, listener {lines[1]}")
 
 
 def test_wrong_passwords_are_told_in_one_line_that_does_not_show_them(
@@ -396,3 +417,4 @@ def test_wrong_passwords_are_told_in_one_line_that_does_not_show_them(
         wait_for(problem_of(analyzer, refused), "the cache's refusal")
         for log in pipeline.logs:
             assert wrong not in log.read_text()
+        say(f"wrong passwords of broker and cache: told in one line each, shown in 0 of {len(pipeline.logs)} logs")
