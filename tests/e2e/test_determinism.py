@@ -20,6 +20,7 @@ from scanplane.simulator.sessions.choice import choose_session
 from scanplane.simulator.sessions.recorded import write_recording
 from scanplane.simulator.sessions.ticks import TickSession
 from scanplane.simulator.settings import SimulatorSettings
+from support.findings import say
 from support.journeys import Deployment, Results, SimulatorProcess, read_results
 from support.memory_home import Run, play_recording, play_session
 from support.resource_texts import a_board, a_signal, massive_feed, on_servers, pipeline, replay_feed
@@ -88,7 +89,14 @@ def first_difference(run: Results, first: Results) -> object:
 
 def assert_same(run: Run, first: Run) -> None:
     assert_nothing_lost(run)
-    assert first_difference(run.results, first.results) is None
+    assert_equal(run.results, first.results, run.events)
+
+
+def assert_equal(results: Results, first: Results, events: int) -> None:
+    assert first_difference(results, first) is None
+    say(
+        f"{events:,} events, {len(results.merged())} boards, {len(results.signals):,} signals: 0 bytes differ from the first run"
+    )
 
 
 # --- real ticks ---
@@ -245,7 +253,7 @@ async def test_real_ticks_through_processes_and_servers_are_the_same_as_in_one_p
         tmp_path, namespace, ticks_pipeline(1)(replay_feed(path, 0.0)), rabbit_server, redis_server, None, events
     )
     assert losses == {}
-    assert first_difference(replayed, first_ticks.results) is None
+    assert_equal(replayed, first_ticks.results, events)
 
 
 @pytest.mark.server
@@ -263,4 +271,4 @@ async def test_corrected_bars_through_processes_and_servers_are_the_same_as_in_o
             tmp_path, namespace, text, rabbit_server, redis_server, simulator, market[1]
         )
     assert losses == {}
-    assert first_difference(streamed, first_market.results) is None
+    assert_equal(streamed, first_market.results, market[1])
