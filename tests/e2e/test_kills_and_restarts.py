@@ -113,6 +113,14 @@ spec:
   marketRef: {name: us-stocks}
   where: volume > 1000000.0
   signal: {when: new_high_of_day, cooldown: 5m}
+---
+apiVersion: scanplane.io/v1alpha1
+kind: Scanner
+metadata: {name: turns}
+spec:
+  marketRef: {name: us-stocks}
+  where: volume > 1000000.0
+  signal: {when: new_low_of_day || crossed_above_vwap || crossed_below_vwap, cooldown: 5m}
 """
 
 
@@ -213,7 +221,7 @@ async def test_an_analyzer_killed_five_times_at_full_load_loses_no_event_and_rep
         tmp_path / "killed", f"{namespace}-killed", *servers, apply, kill_five_times, events=MANY_EVENTS
     )
     assert sum(applied) < MANY_EVENTS, "nothing was left to do at the last kill"
-    assert len(highs(calm.results)) > 100
+    assert len(paced(calm.results)) > 100
     assert len(calm.quotes) > 7000
     assert known(calm.results) >= set(COLUMNS)
     assert killed.results.encode() == calm.results.encode()
@@ -222,7 +230,9 @@ async def test_an_analyzer_killed_five_times_at_full_load_loses_no_event_and_rep
     assert calm.figures.losses() == {}
     again = {name.removeprefix(f"{ANALYZER} "): count for name, count in killed.figures.losses().items()}
     assert again.keys() <= RECOGNISED
-    say(f"{KILLS} kills in {MANY_EVENTS:,} events, after {', '.join(f'{count:,.0f}' for count in applied)}")
+    say(
+        f"{KILLS} kills in {MANY_EVENTS:,} events; applied before each: {', '.join(f'{count:,.0f}' for count in applied)}"
+    )
     say(f"what came again and was left out: {', '.join(f'{name} {count:,.0f}' for name, count in again.items())}")
     say(
         f"{len(COLUMNS)} features on boards and in {len(calm.results.signals):,} signals, {len(calm.quotes):,} symbols: 0 differ"
@@ -241,8 +251,9 @@ def known(results: Results) -> set[str]:
     }
 
 
-def highs(results: Results) -> list[Signal]:
-    return [signal for signal in results.signals if signal.scanner == "highs"]
+def paced(results: Results) -> list[Signal]:
+    """The signals of the scanners with a cooldown."""
+    return [signal for signal in results.signals if signal.scanner in {"highs", "turns"}]
 
 
 # --- edits ---
@@ -301,9 +312,9 @@ async def test_a_changed_feed_other_symbols_and_an_edited_scanner_end_where_the_
     assert set(edited.results.rows("everything")) == {*FEW, *MORE}
     assert (len(calm.results.rows("volume")), len(edited.results.rows("volume"))) == (10, 20)
     assert rows_of_few(edited.results) == rows_of_few(calm.results)
-    expected = highs_of_few(calm.results)
+    expected = paced_of_few(calm.results)
     assert len(expected) > 20
-    assert highs_of_few(edited.results) == expected
+    assert paced_of_few(edited.results) == expected
     tape, edited_tape = tape_of(calm.results), tape_of(edited.results)
     assert len(tape) > 1000
     assert {moment: edited_tape.get(moment) for moment in tape} == tape
@@ -322,9 +333,9 @@ def rows_of_few(results: Results) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def highs_of_few(results: Results) -> list[Signal]:
-    """The signals that both runs have; their scanner is not the one that is edited."""
-    return [signal for signal in highs(results) if signal.symbol in FEW]
+def paced_of_few(results: Results) -> list[Signal]:
+    """The signals that both runs have; their scanners are not the one that is edited."""
+    return [signal for signal in paced(results) if signal.symbol in FEW]
 
 
 def tape_of(results: Results) -> dict[tuple[int, str], dict[str, Value]]:
