@@ -339,11 +339,17 @@ def paced_of_few(results: Results) -> list[Signal]:
 
 
 def tape_of(results: Results) -> dict[tuple[int, str], dict[str, Value]]:
-    """What symbols were like at every tick. More symbols make more ticks, and a window is sampled at each."""
-    return {
-        (each.tick_ns, each.symbol): {
-            name: value for name, value in zip(each.columns, each.values, strict=True) if name not in WINDOWS
-        }
-        for each in results.signals
-        if each.scanner == "tape"
-    }
+    """What symbols were like at every tick.
+
+    More symbols make more ticks, and a window is sampled at each: windows are equal when a tick comes every minute anyway.
+    """
+    found = {}
+    for each in results.signals:
+        if each.scanner == "tape":
+            row = dict(zip(each.columns, each.values, strict=True))
+            minutes = row["minutes_since_open"]
+            is_busy = row["session"] == "regular" and isinstance(minutes, float) and minutes > 20
+            found[each.tick_ns, each.symbol] = (
+                row if is_busy else {name: row[name] for name in row if name not in WINDOWS}
+            )
+    return found
