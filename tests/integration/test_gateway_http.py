@@ -11,6 +11,7 @@ import pytest
 
 from scanplane.cache import keys
 from scanplane.cache.interface import Entry, Write
+from scanplane.cache.memory import MemoryCache
 from scanplane.features.catalogue import CATALOGUE
 from scanplane.marketdata.partitions import Partition
 from scanplane.marketdata.results import QuoteRow
@@ -241,6 +242,17 @@ async def test_a_value_that_can_not_be_read_is_counted_and_stops_nothing() -> No
         await client.first("snapshot", topic="boards/us-stocks/gappers")
         assert gateway.role.status().figures["updates_malformed_total"] == 2
         assert await page_through(gateway, "2026-01-01T00:00:00Z") == ["gappers-1"]
+
+
+async def test_a_page_of_signals_that_can_not_be_read_is_passed_over() -> None:
+    cache = MemoryCache()
+    garbage = [Entry((number, 1), b"{") for number in range(1, 1001)]
+    good = Entry((2000, 1), msgspec.json.encode(signal_of(1)))
+    stream = keys.signals(NAMESPACE, "us-stocks", Partition(0, 1))
+    await cache.write(Write(fence_key="fence", generation=1, entries={stream: [*garbage, good]}))
+    async with running_gateway(cache) as gateway:
+        signals = (await gateway.json("/v1/signals"))["signals"]
+    assert [signal["signalId"] for signal in signals] == ["gappers-1"]
 
 
 async def test_status_shows_every_role_and_market() -> None:

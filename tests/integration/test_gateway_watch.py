@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 from support.gateway import PATIENCE_S, SECOND_NS, TICK_NS, part_of, running_gateway, signal_of
+from support.servers import free_port
 
 PROGRAM = "import typer; from scanplane.cli.watch import watch; typer.run(watch)"
 
@@ -53,6 +54,23 @@ async def test_json_lines_are_the_messages_of_the_topics() -> None:
         ("update", "boards/us-stocks/gappers"),
     ]
     assert second["data"]["tickNs"] == TICK_NS + SECOND_NS
+
+
+async def test_it_says_once_that_nobody_is_there() -> None:
+    port = free_port()
+    process = await start(f"127.0.0.1:{port}", "--json")
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        told = (await process.stderr.readline()).decode()
+        async with running_gateway(port=port) as gateway:
+            await gateway.analyst.write(part_of())
+            assert process.stdout is not None
+            assert json.loads(await process.stdout.readline())["type"] == "snapshot"
+    process.terminate()
+    _, rest = await process.communicate()
+    assert told.startswith(f"scanplane: 127.0.0.1:{port} is not there (")
+    assert told.endswith("; trying again\n")
+    assert b"Traceback" not in rest
 
 
 async def test_it_comes_back_when_the_gateway_does() -> None:

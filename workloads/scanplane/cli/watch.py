@@ -113,6 +113,13 @@ class _Printer:
         self._settings = settings
         self._console = console
         self._shown: dict[str, float] = {}
+        self._told = ""
+
+    def tell(self, problem: str) -> None:
+        """Say on standard error, once, why nothing comes; nothing is wrong where *problem* is empty."""
+        if problem and problem != self._told:
+            sys.stderr.write(f"scanplane: {problem}\n")
+        self._told = problem
 
     def show(self, text: str | bytes, message: Mapping[str, Any]) -> None:
         if "topic" not in message or (self._settings.once and not self._settings.as_json):
@@ -133,9 +140,14 @@ class _Printer:
 
 
 async def _converse(
-    connection: ClientConnection, settings: WatchSettings, state: WatchState, printer: _Printer
+    connection: ClientConnection, settings: WatchSettings, state: WatchState, printer: _Printer | None
 ) -> None:
-    """Say who we are and what we want, and take what comes; return when ``--once`` has everything."""
+    """Say who we are and what we want, and take what comes; return when ``--once`` has everything.
+
+    Without a *printer* the state is drawn by somebody else.
+    """
+    if printer is not None:
+        printer.tell("")
     async for text in connection:
         message = msgspec.json.decode(text)
         if message["type"] == "hello":
@@ -147,7 +159,8 @@ async def _converse(
             request = {"action": "subscribe", "topics": settings.topics, "id": 1}
             await connection.send(msgspec.json.encode(request).decode())
         state.take(message)
-        printer.show(text, message)
+        if printer is not None:
+            printer.show(text, message)
         if settings.once and state.missing is not None and not state.missing:
             return
     if connection.close_code == _UNAUTHORIZED:
@@ -156,10 +169,10 @@ async def _converse(
 
 async def follow(settings: WatchSettings, state: WatchState) -> None:
     """Keep *state* what the gateway tells, until cancelled. Raises WatchError."""
-    await _watch(settings, state, _Printer(WatchSettings(url="", topics=(), once=True), Console()))
+    await _watch(settings, state, None)
 
 
-async def _watch(settings: WatchSettings, state: WatchState, printer: _Printer) -> None:
+async def _watch(settings: WatchSettings, state: WatchState, printer: _Printer | None) -> None:
     """Stay connected until cancelled, or until ``--once`` has everything. Raises WatchError."""
     url, pauses = stream_url(settings.url), Backoff(longest_seconds=5.0)
     while True:
@@ -179,6 +192,8 @@ async def _watch(settings: WatchSettings, state: WatchState, printer: _Printer) 
         if settings.once:
             raise WatchError(f"{settings.url} can't be reached: {reason}")
         state.problem = f"{settings.url} is not there ({reason}); trying again"
+        if printer is not None:
+            printer.tell(state.problem)
         await asyncio.sleep(pauses.next_seconds())
 
 

@@ -151,11 +151,13 @@ class CacheFollower:
         await self._forget_removed()
 
     async def _load_stream(self, stream: str) -> None:
-        while entries := await self._cache.read_stream(stream, self._view.position(stream), _PAGE):
+        position = self._view.position(stream)
+        while entries := await self._cache.read_stream(stream, position, _PAGE):
             for entry in entries:
                 self._take_signal(stream, entry.entry_id, entry.value)
             if len(entries) < _PAGE:
                 return
+            position = entries[-1].entry_id  # not the view's: it knows nothing of what can't be read
 
     async def _watch_removals(self) -> None:
         """Removals are not pushed: look for them now and then."""
