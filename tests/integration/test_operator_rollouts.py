@@ -175,8 +175,9 @@ def test_three_fields_at_once_roll_once(site: Site, operator: OperatorProcess) -
 
 
 def test_a_secret_that_nobody_refers_to_rolls_nothing(site: Site, operator: OperatorProcess) -> None:
+    site.apply(secret("of-others", {"token": "one"}))
     before = settle(site, operator)
-    site.apply(secret("clients", {**SECRET_VALUES["clients"], "another": "token"}))
+    site.apply(secret("of-others", {"token": "two"}))
     operator.wait_passes(site.namespace, 3)
     assert rolled(before, settle(site, operator)) == {}
 

@@ -87,6 +87,8 @@ def run_demo(name: str, speed: float | None) -> int:
             return runner.run(_play(DEMOS[name], speed, console, signals))
     except InputError as error:
         flush_logging()
+        if signals.received is not None:
+            return 130  # Ctrl-C ends also a child that has not left the terminal's session yet
         sys.stderr.write(f"scanplane: {error}\n")
         return 2
     finally:
