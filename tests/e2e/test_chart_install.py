@@ -188,4 +188,6 @@ def test_the_commands_of_the_readme_on_its_own_examples(installation: Installati
     after = installation.revisions()
     assert {name for name in after if after[name] != before.get(name)} == {"listener-massive", "analyzer-us-stocks-0"}
     assert any("FeedChanged (Feed/massive edited)" in line for line in installation.events("FeedChanged"))
+    installation.wait_all_ready()
+    wait_until(lambda: "Streaming" in installation.kubectl("get", "feeds"), "figures of the new listener")
     say(installation.kubectl("get", "feeds,markets,subscriptions,scanners"))

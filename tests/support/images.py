@@ -87,8 +87,8 @@ def project_image(report: Report = say) -> Image:
     return _image_of(REPOSITORY, "scanplane", report)
 
 
-def made_anew(report: Report = say) -> tuple[str, int]:
-    """Make the image of this checkout without any cached step; return its id and its size in bytes, unpacked.
+def made_anew(*, cached: bool, report: Report = say) -> tuple[str, int]:
+    """Make the image of this checkout, from *cached* steps or from none; return its id and its size unpacked, in bytes.
 
     Raises RuntimeError with the end of a program's output when it can't be made.
     """
@@ -96,13 +96,8 @@ def made_anew(report: Report = say) -> tuple[str, int]:
         folder = Path(temporary)
         image = Image((f"localhost/scanplane-anew:{folder.name.rpartition('-')[2]}",), folder / "anew.tar")
         _copy_context(REPOSITORY, folder / "context", wheelhouse(REPOSITORY, PYTHON, report))
-        _build(
-            str(folder / "context/images/Containerfile"),
-            folder / "context",
-            {"BASE": _base(report)},
-            image,
-            "--no-cache",
-        )
+        recipe, options = str(folder / "context/images/Containerfile"), [] if cached else ["--no-cache"]
+        _build(recipe, folder / "context", {"BASE": _base(report)}, image, *options)
         found = _buildah("images", "--no-trunc", "--quiet", image.names[0]).strip()
         _buildah("rmi", image.names[0])
         return found, image.archive.stat().st_size

@@ -80,14 +80,14 @@ def test_one_secret_that_is_read_whole_and_by_key_is_mounted_once() -> None:
 @pytest.mark.parametrize(
     ("asked", "requests", "limits"),
     [
-        ({}, {"cpu": "250m", "memory": "128Mi"}, {"memory": "512Mi"}),
-        ({"requests": {"memory": "2Gi"}}, {"cpu": "250m", "memory": "2Gi"}, {"memory": "2Gi"}),
-        ({"limits": {"memory": "64Mi"}}, {"cpu": "250m", "memory": "64Mi"}, {"memory": "64Mi"}),
+        ({}, {"cpu": "100m", "memory": "128Mi"}, {"memory": "512Mi"}),
+        ({"requests": {"memory": "2Gi"}}, {"cpu": "100m", "memory": "2Gi"}, {"memory": "2Gi"}),
+        ({"limits": {"memory": "64Mi"}}, {"cpu": "100m", "memory": "64Mi"}, {"memory": "64Mi"}),
         ({"limits": {"cpu": "100m"}}, {"cpu": "100m", "memory": "128Mi"}, {"cpu": "100m", "memory": "512Mi"}),
-        ({"limits": {"cpu": "2"}}, {"cpu": "250m", "memory": "128Mi"}, {"cpu": "2", "memory": "512Mi"}),
+        ({"limits": {"cpu": "2"}}, {"cpu": "100m", "memory": "128Mi"}, {"cpu": "2", "memory": "512Mi"}),
         (
             {"requests": {"memory": "2Gi"}, "limits": {"memory": "3Gi"}},
-            {"cpu": "250m", "memory": "2Gi"},
+            {"cpu": "100m", "memory": "2Gi"},
             {"memory": "3Gi"},
         ),
     ],

@@ -31,14 +31,14 @@ spec:
 Any other name is refused. A cluster needs one, with a broker and a cache; `scanplane up` can do without. `gateway.port` 0 is a
 free port with `scanplane up`, and 8080 on a cluster.
 
-Of the resources of pods, what nobody says more of is as follows. The processor has no limit, since a throttled analyzer is a
-late one.
+Of the resources of pods, what nobody says more of is as follows. It fits on a node of two cores, while it is
+rolled out too. The processor has no limit, since a throttled analyzer is a late one.
 
 | role | requests | limits |
 |---|---|---|
-| listener | cpu 250m, memory 128Mi | memory 512Mi |
-| analyzer | cpu 500m, memory 256Mi | memory 1Gi |
-| gateway | cpu 100m, memory 128Mi | memory 512Mi |
+| listener | cpu 100m, memory 128Mi | memory 512Mi |
+| analyzer | cpu 150m, memory 256Mi | memory 1Gi |
+| gateway | cpu 50m, memory 128Mi | memory 512Mi |
 """,
 )
 
