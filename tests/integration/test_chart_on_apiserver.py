@@ -12,6 +12,7 @@ import yaml
 
 from support.apiserver import ApiServer, running_apiserver
 from support.chart import CHART, ROOT, helm, previous_chart, set_values
+from support.operator_process import wait_until
 
 pytestmark = [
     pytest.mark.server,
@@ -76,15 +77,25 @@ def site(apiserver: ApiServer) -> Iterator[Site]:
     number = next(_NUMBERS)
     site = Site(apiserver, f"scanners-{number}")
     yield site
-    site.kubectl("delete", "crd", "--ignore-not-found", "--wait=false", *_definitions(site))
+    remove_definitions(site)
+
+
+def remove_definitions(site: Site) -> None:
+    """Remove all definitions at once: the next test must not meet them.
+
+    Without their finalizers, since the API server may take minutes over the clean-up of a definition that is just made.
+    """
+    for name in definitions(site):
+        site.server.kubectl("delete", "crd", name, "--wait=false")
+        site.server.kubectl("patch", "crd", name, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
+    wait_until(lambda: not definitions(site), "no definition is left")
 
 
 _NUMBERS = itertools.count(1)
 
 
-def _definitions(site: Site) -> list[str]:
-    found = site.kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.name}").split()
-    return found or ["none"]
+def definitions(site: Site) -> list[str]:
+    return site.kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.name}").split()
 
 
 def apply_examples(site: Site) -> set[str]:
@@ -173,7 +184,7 @@ def test_a_second_release_leaves_the_definitions_to_the_first(site: Site) -> Non
     assert "invalid ownership metadata" in refused.stderr
     other.helm("install", {"crds.enabled": False})
     other.helm("uninstall")
-    assert "feeds.scanplane.io" in _definitions(site)
+    assert "feeds.scanplane.io" in definitions(site)
 
 
 def test_everything_optional_is_taken_by_the_server(site: Site) -> None:
