@@ -51,14 +51,20 @@ def test_a_rollback_that_is_followed_by_the_same_edit_back_needs_nothing_more(wo
     assert world.rolled() == [ANALYZER]
 
 
-def test_a_rollback_of_one_partition_leaves_the_others() -> None:
+def with_a_partition_rolled_back(number: int) -> World:
+    """Return a World of two partitions that were rolled once, of which somebody has rolled one back."""
     world = World()
     world.patch("Market/us-stocks", analyzer={"partitions": 2})
     world.settle()
     world.patch("Scanner/gappers", where="price >= 3.0")
     world.settle()
-    world.undo("analyzer-us-stocks-1")
+    world.undo(f"analyzer-us-stocks-{number}")
     world.finish_rollouts()
+    return world
+
+
+def test_a_rollback_of_one_partition_leaves_the_others() -> None:
+    world = with_a_partition_rolled_back(1)
     made = world.make_pass()
     assert made.writes == []
     assert made.by_instance["analyzer-us-stocks-0"] is Decision.KEEP
@@ -66,13 +72,7 @@ def test_a_rollback_of_one_partition_leaves_the_others() -> None:
 
 
 def test_a_rollback_stands_though_another_partition_is_made_anew() -> None:
-    world = World()
-    world.patch("Market/us-stocks", analyzer={"partitions": 2})
-    world.settle()
-    world.patch("Scanner/gappers", where="price >= 3.0")
-    world.settle()
-    world.undo("analyzer-us-stocks-0")
-    world.finish_rollouts()
+    world = with_a_partition_rolled_back(0)
     world.delete("Deployment/scanplane-analyzer-us-stocks-1")
     world.take_rolls()
     world.settle()
