@@ -51,14 +51,14 @@ def test_without_definitions_it_waits_and_goes_on_when_they_come(cluster: Operat
         assert "install the CRDs" in said(operator)[0]
     with cluster.operator(kubeconfig) as operator:
         wait_until(lambda: said(operator), "it says what it waits for")
-        install_crds(cluster)
+        install_crds(cluster.server)
         wait_until(lambda: operator.probe("/readyz") == 200, "ready")
         cluster.site(*namespace_of_everything()).wait_ready()
         assert len(said(operator)) == 1
 
 
 def test_definitions_of_before_are_told_and_make_it_unready(cluster: OperatorCluster) -> None:
-    install_crds(cluster)
+    install_crds(cluster.server)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/feeds.scanplane.io"
     definition = cluster.request("GET", path)
     fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
@@ -76,7 +76,7 @@ def test_definitions_of_before_are_told_and_make_it_unready(cluster: OperatorClu
         assert response is not None
         assert response.status_code == 503
         assert wanted in response.text
-        install_crds(cluster)
+        install_crds(cluster.server)
         wait_until(lambda: operator.probe("/readyz") == 200, "ready with the new definitions")
         assert len([line for line in said(operator) if wanted in line]) == 1
 
@@ -102,7 +102,7 @@ def generation(site: Site) -> int:
 
 @pytest.fixture(scope="module")
 def settled(cluster: OperatorCluster) -> Iterator[tuple[OperatorProcess, Site]]:
-    install_crds(cluster)
+    install_crds(cluster.server)
     with cluster.operator(RESYNC_SECONDS=5) as operator:
         site = cluster.site(*namespace_of_everything())
         site.wait_ready()

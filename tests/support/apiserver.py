@@ -62,10 +62,12 @@ def running_apiserver(
     *,
     audit: bool = False,
     controllers: Sequence[str] = (),
+    prepare: Callable[[ApiServer], None] = lambda _server: None,
 ) -> Iterator[ApiServer]:
     """Start etcd and kube-apiserver with further *options*, yield where they are, stop both.
 
-    With *audit* every write is logged; *controllers* are those of kube-controller-manager to run beside it.
+    With *audit* every write is logged; *controllers* are those of kube-controller-manager to run beside it, which begin
+    once *prepare* has returned: a kind that comes later is known to the garbage collector half a minute later.
     Raises RuntimeError with the end of the log of the process that did not become ready.
     """
     binary = kubernetes_binary("kube-apiserver", report)
@@ -75,6 +77,7 @@ def running_apiserver(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanplane-apiserver-")))
         etcd_url = stack.enter_context(_running_etcd(etcd, folder))
         server = stack.enter_context(_running_kube_apiserver(binary, etcd_url, folder, options, audit=audit))
+        prepare(server)
         if controllers:
             manager = kubernetes_binary("kube-controller-manager", report)
             stack.enter_context(_running_controllers(manager, server, folder, controllers))

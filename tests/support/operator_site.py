@@ -351,21 +351,20 @@ class Site:
 def running_cluster(controllers: Sequence[str] = CONTROLLERS, *, crds: bool = True) -> Iterator[OperatorCluster]:
     """Start a cluster with our definitions."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running_apiserver(audit=True, controllers=controllers))
+        prepare = install_crds if crds else lambda _server: None
+        server = stack.enter_context(running_apiserver(audit=True, controllers=controllers, prepare=prepare))
         http = stack.enter_context(server.client())
         kubelet = stack.enter_context(Kubelet(server))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanplane-operator-")))
         cluster = OperatorCluster(server, http, kubelet, folder)
-        if crds:
-            install_crds(cluster)
         yield cluster
 
 
-def install_crds(cluster: OperatorCluster) -> None:
+def install_crds(server: ApiServer) -> None:
     """Install our definitions and wait until they are served."""
-    done = cluster.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    done = server.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     assert done.returncode == 0, done.stderr
-    done = cluster.server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    done = server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     assert done.returncode == 0, done.stderr
 
 
